@@ -1,0 +1,1 @@
+//! Micro benches and end-to-end measurements.

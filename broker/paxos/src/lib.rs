@@ -1,0 +1,1 @@
+//! Sans-IO multi-Paxos over a prefix log.

@@ -1,0 +1,1 @@
+//! The Synod message-queue broker.

@@ -1,0 +1,3 @@
+//! The `synod` command.
+
+fn main() {}

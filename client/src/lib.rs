@@ -1,0 +1,1 @@
+//! Async client for Kafka-compatible brokers, and Synod's command line.

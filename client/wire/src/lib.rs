@@ -1,0 +1,1 @@
+//! The Kafka wire codec: bounds-checked, no IO.

@@ -1,0 +1,1 @@
+//! One partition's durable log, and the broker's journal.
