@@ -1,1 +1,3 @@
 //! The Synod message-queue broker.
+
+pub mod config;
