@@ -1,0 +1,182 @@
+//! Identities in cluster metadata. Sentinels (`-1`, the zero id) exist only at the wire edge.
+
+use std::{fmt, io, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A broker's number, unique in its cluster and chosen by the operator; never negative.
+///
+/// It is Kafka's broker id; the same number names the broker in replica sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BrokerId(pub u32);
+
+impl BrokerId {
+    /// The number as Kafka's requests and responses carry it.
+    ///
+    /// Broker numbers are checked against `i32::MAX` where they enter (configuration and wire).
+    #[must_use]
+    pub fn as_wire(self) -> i32 {
+        i32::try_from(self.0).unwrap_or(i32::MAX)
+    }
+
+    /// The broker that a client's request names, or `None` for a negative number.
+    #[must_use]
+    pub fn from_wire(id: i32) -> Option<Self> {
+        u32::try_from(id).ok().map(Self)
+    }
+}
+
+impl fmt::Display for BrokerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A topic's identity for ever: a topic created again under an old name has another id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId([u8; 16]);
+
+impl TopicId {
+    /// The id of the metadata group's own log; never a user's topic.
+    pub const METADATA: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
+    /// Takes the id's bytes; `None` for the two ids that no topic may have (all zero, and
+    /// [`TopicId::METADATA`]).
+    #[must_use]
+    pub fn new(bytes: [u8; 16]) -> Option<Self> {
+        let id = Self(bytes);
+        (bytes != [0; 16] && id != Self::METADATA).then_some(id)
+    }
+
+    /// An id from bytes that were a topic's id before, without [`TopicId::new`]'s check.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id's bytes, as in `synod_log::PartitionKey` and on the wire.
+    #[must_use]
+    pub fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+/// One random id from the operating system, for topics, clusters and incarnations.
+///
+/// # Errors
+/// The operating system's random source failed.
+pub fn random_id() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
+
+impl fmt::Display for TopicId {
+    /// Kafka's text form: url-safe base64 without padding, 22 characters.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64_text(self.0))
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is not a topic id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a topic id: want 22 characters of url-safe base64")]
+pub struct TopicIdError(String);
+
+impl FromStr for TopicId {
+    type Err = TopicIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || TopicIdError(text.chars().take(64).collect());
+        base64_bytes(text).map(Self).ok_or_else(error)
+    }
+}
+
+impl Serialize for TopicId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TopicId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Sixteen bytes in Kafka's text form: url-safe base64 without padding, 22 characters.
+#[must_use]
+pub fn base64_text(bytes: [u8; 16]) -> String {
+    let bits = u128::from_be_bytes(bytes);
+    // 128 bits are 21 whole digits and one that carries the last two bits in its upper end.
+    let whole = (0..21).map(|i| (bits >> (122 - 6 * i)) & 63);
+    let digits = whole.chain([(bits & 3) << 4]);
+    digits.map(|digit| char::from(BASE64[digit as usize])).collect()
+}
+
+fn base64_bytes(text: &str) -> Option<[u8; 16]> {
+    if text.len() != 22 {
+        return None;
+    }
+    let mut bits = 0u128;
+    for (i, byte) in text.bytes().enumerate() {
+        let digit = BASE64.iter().position(|known| *known == byte)? as u128;
+        if i < 21 {
+            bits = bits << 6 | digit;
+        } else if digit & 15 == 0 {
+            bits = bits << 2 | digit >> 4;
+        } else {
+            return None;
+        }
+    }
+    Some(bits.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_form_is_kafkas() {
+        // Base64 of these bytes as any base64 tool prints it, without its padding.
+        let cases = [
+            ([0; 16], "AAAAAAAAAAAAAAAAAAAAAA"),
+            ([0xff; 16], "_____________________w"),
+            (*b"0123456789abcdef", "MDEyMzQ1Njc4OWFiY2RlZg"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(base64_text(bytes), text);
+            assert_eq!(text.parse::<TopicId>().unwrap().bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_id_is_refused() {
+        for text in ["", "short", "_____________________x", "MDEyMzQ1Njc4OWFiY2RlZ+", "é"] {
+            assert!(text.parse::<TopicId>().is_err(), "{text}");
+        }
+        assert!("AAAAAAAAAAAAAAAAAAAAAAA".parse::<TopicId>().is_err());
+    }
+
+    #[test]
+    fn reserved_ids_are_no_topics() {
+        assert_eq!(TopicId::new([0; 16]), None);
+        assert_eq!(TopicId::new(TopicId::METADATA.bytes()), None);
+        assert!(TopicId::new([7; 16]).is_some());
+    }
+
+    #[test]
+    fn random_ids_differ() {
+        assert_ne!(random_id().unwrap(), random_id().unwrap());
+    }
+}

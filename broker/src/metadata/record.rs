@@ -1,0 +1,208 @@
+//! The records of the metadata log: what the cluster has decided about itself.
+//!
+//! A record's value is one JSON object whose `kind` names its variant, so that a dump of the log
+//! reads by itself; the record has no key. Rules that keep old logs and mixed versions readable:
+//!
+//! * a kind's meaning never changes and a kind is never removed;
+//! * a field may be added only with a default that means what its absence meant;
+//! * whatever an older broker must not ignore is a new kind, which an older broker refuses.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::ids::{BrokerId, TopicId};
+
+/// One decided fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum MetadataRecord {
+    /// The cluster came to be. It is the first record of every metadata log, and only that.
+    ClusterFormed {
+        /// The cluster's stable id, as clients see it.
+        cluster_id: String,
+    },
+    /// A broker began to lead the metadata group in `round`; first record of each such round.
+    ControllerElected {
+        /// The new controller.
+        broker: BrokerId,
+        /// The metadata group's round that it leads.
+        round: u32,
+    },
+    /// A broker joined, or came back as a new incarnation.
+    BrokerRegistered {
+        /// The broker's number.
+        broker: BrokerId,
+        /// Differs for each start of the broker's process.
+        incarnation: TopicId,
+        /// Where it can be reached.
+        endpoints: Vec<Endpoint>,
+        /// The failure domain it stands in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rack: Option<String>,
+    },
+    /// Every partition that `broker` leads is appointed to it again, each in its next round.
+    ///
+    /// A restarted broker may not go on in a round it led before; this is one record however
+    /// many partitions it leads.
+    LeadershipRenewed {
+        /// The leader that started anew.
+        broker: BrokerId,
+    },
+    /// A topic came to be; its partitions follow in the same batch.
+    TopicCreated {
+        /// Its id, never used before.
+        topic: TopicId,
+        /// Its name, free at this point of the log.
+        name: String,
+    },
+    /// A partition came to be: the topic's next one.
+    PartitionCreated {
+        /// The topic it belongs to.
+        topic: TopicId,
+        /// Its index, equal to the topic's partition count so far.
+        partition: u32,
+        /// The ordered replica set; the first is the preferred leader.
+        replicas: Vec<BrokerId>,
+        /// The appointed leader.
+        leader: BrokerId,
+        /// The leader's round.
+        round: u32,
+    },
+    /// A leader, and possibly another replica set, is appointed for a partition.
+    Appointed {
+        /// The topic.
+        topic: TopicId,
+        /// The partition's index.
+        partition: u32,
+        /// The appointed leader.
+        leader: BrokerId,
+        /// Its round: the partition's last one + 1.
+        round: u32,
+        /// The replica set that this ballot carries.
+        replicas: Vec<BrokerId>,
+    },
+    /// A topic and all its partitions are gone; their data may be deleted.
+    TopicDeleted {
+        /// The topic.
+        topic: TopicId,
+    },
+    /// A setting got a value of its own.
+    ConfigSet {
+        /// Whose setting.
+        resource: ConfigScope,
+        /// The setting's name.
+        name: String,
+        /// Its value, in canonical text form.
+        value: String,
+    },
+    /// A setting lost its own value and follows the next wider scope again.
+    ConfigRemoved {
+        /// Whose setting.
+        resource: ConfigScope,
+        /// The setting's name.
+        name: String,
+    },
+    /// Producer ids below `end` are handed out: a broker may use the last `count` of them.
+    ProducerIdsAllocated {
+        /// The broker they went to.
+        broker: BrokerId,
+        /// The first id that is still free.
+        end: u64,
+        /// How many this block holds.
+        count: u32,
+    },
+}
+
+/// An address of a broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// What listens there.
+    pub listener: Listener,
+    /// Host name or address; `None` means "the address that the client connected to".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// The kinds of listeners a broker registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Listener {
+    /// Kafka clients.
+    Kafka,
+    /// Other brokers.
+    Peer,
+    /// Metrics and health.
+    Http,
+}
+
+/// Whose setting a config record speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfigScope {
+    /// One topic.
+    Topic(TopicId),
+    /// One broker.
+    Broker(BrokerId),
+    /// All brokers that have no value of their own.
+    AllBrokers,
+}
+
+/// Why a metadata record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataDecodeError {
+    /// Written by a newer version.
+    #[error("metadata record of kind {kind:?} is not known to this version; upgrade the broker")]
+    UnknownKind {
+        /// The record's kind.
+        kind: String,
+    },
+    /// Not a metadata record.
+    #[error("malformed metadata record: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// Names of all kinds, to tell a newer kind from a damaged record.
+const KINDS: [&str; 11] = [
+    "cluster_formed",
+    "controller_elected",
+    "broker_registered",
+    "leadership_renewed",
+    "topic_created",
+    "partition_created",
+    "appointed",
+    "topic_deleted",
+    "config_set",
+    "config_removed",
+    "producer_ids_allocated",
+];
+
+impl MetadataRecord {
+    /// The record's value as it stands in the log.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        // Serialization of these plain types into memory has no way to fail.
+        Bytes::from(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads a record's value.
+    ///
+    /// # Errors
+    /// The value is of a newer kind, or no metadata record at all.
+    pub fn decode(value: &[u8]) -> Result<Self, MetadataDecodeError> {
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: String,
+        }
+        serde_json::from_slice(value).or_else(|error| {
+            let Ok(Kind { kind }) = serde_json::from_slice(value) else {
+                return Err(MetadataDecodeError::Malformed(error));
+            };
+            if KINDS.contains(&kind.as_str()) {
+                return Err(MetadataDecodeError::Malformed(error));
+            }
+            Err(MetadataDecodeError::UnknownKind { kind: kind.chars().take(64).collect() })
+        })
+    }
+}
