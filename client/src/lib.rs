@@ -1,1 +1,3 @@
 //! Async client for Kafka-compatible brokers, and Synod's command line.
+
+pub mod cli;
