@@ -2,4 +2,5 @@
 
 pub mod config;
 pub mod metadata;
+pub mod metrics;
 pub mod state_log;
