@@ -1,1 +1,8 @@
 //! One partition's durable log, and the broker's journal.
+
+pub mod batch;
+pub mod error;
+pub mod key;
+mod mmap;
+pub mod os;
+pub mod storage;
