@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod error;
 pub mod key;
+pub mod memory;
 mod mmap;
 pub mod os;
 pub mod storage;
