@@ -59,6 +59,9 @@ pub struct Loaded {
 /// Variables that are not settings: the file's name, and what the client commands read.
 const OTHER_VARIABLES: [&str; 3] = ["SYNOD_CONFIG", "SYNOD_BROKERS", "SYNOD_LOG"];
 
+/// Prefix of the broker's environment variables.
+const PREFIX: &str = "SYNOD_";
+
 /// Longest value that a problem quotes, in characters.
 const QUOTED_LENGTH: usize = 80;
 
@@ -167,7 +170,7 @@ impl Merge {
             keys.iter().map(|key| (settings::env_name(key), key)).collect();
         let mut ours: Vec<_> = variables
             .iter()
-            .filter(|(name, _)| name.starts_with("SYNOD_") && !is_foreign(name))
+            .filter(|(name, _)| name.starts_with(PREFIX) && !is_foreign(name))
             .collect();
         ours.sort();
         for (name, value) in ours {
@@ -175,8 +178,12 @@ impl Merge {
             match by_name.get(name) {
                 Some(key) => self.set(key, value, at),
                 None => {
-                    let nearest = nearest(name, by_name.keys().map(String::as_str));
-                    let nearest = nearest.map(str::to_owned);
+                    // Compared as keys, so that the prefix they share makes nothing look near.
+                    let wrong = name.trim_start_matches(PREFIX);
+                    let known: Vec<_> =
+                        by_name.keys().map(|n| n[PREFIX.len()..].to_ascii_lowercase()).collect();
+                    let nearest = nearest(wrong, known.iter().map(String::as_str));
+                    let nearest = nearest.map(settings::env_name);
                     self.problems.push(Problem::UnknownKey { at, key: quoted(name), nearest });
                 }
             }

@@ -199,3 +199,6 @@ impl Config {
         problems
     }
 }
+
+#[cfg(test)]
+mod tests;
