@@ -1,5 +1,6 @@
 //! The Synod message-queue broker.
 
+pub mod cli;
 pub mod config;
 pub mod http;
 pub mod logging;

@@ -1,3 +1,7 @@
 //! The `synod` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    synod_broker::cli::run(std::env::args_os())
+}

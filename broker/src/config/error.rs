@@ -13,10 +13,10 @@ pub struct ConfigError {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// The file cannot be read.
+    /// The file or a variable cannot be read.
     Unreadable {
-        /// The file as the operator named it.
-        path: String,
+        /// What cannot be read.
+        what: String,
         /// The system's words.
         reason: String,
     },
@@ -52,9 +52,7 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Unreadable { path, reason } => {
-                write!(f, "cannot read the configuration file {path}: {reason}")
-            }
+            Problem::Unreadable { what, reason } => write!(f, "cannot read {what}: {reason}"),
             Problem::Syntax { at, reason } => write!(f, "{at}: not valid TOML: {reason}"),
             Problem::UnknownKey { at, key, nearest: Some(nearest) } => {
                 write!(f, "{at}: unknown key {key:?}; did you mean {nearest:?}?")
