@@ -250,16 +250,16 @@ impl<S: StateMachine> StateLog<S> {
     /// A handler whose records contradict the state has a bug: its request fails as refused, the
     /// bug is logged, and the other requests go on.
     pub fn poll_proposal(&mut self) -> Option<Proposal> {
-        if self.in_flight.is_some() {
+        if self.in_flight.is_some() || self.waiting.is_empty() {
             return None;
         }
-        let mut gathered = Gathered::new(self.state.clone(), self.end);
+        let mut gathered = Gathered::new(&self.state, self.end);
         while gathered.has_room()
             && let Some(request) = self.waiting.pop_front()
         {
             gathered.add(request);
         }
-        let Gathered { records, parked, .. } = gathered;
+        let Gathered { encoded: records, parked, .. } = gathered;
         if records.is_empty() {
             assert!(parked.0.is_empty(), "a response is parked behind no record");
             return None;
@@ -299,18 +299,21 @@ impl<S: StateMachine> StateLog<S> {
 }
 
 /// A proposal in the making.
-struct Gathered<S: StateMachine> {
+struct Gathered<'a, S: StateMachine> {
+    live: &'a S,
+    live_end: u64,
     /// The live state with `records` applied.
     ahead: S,
-    end: u64,
-    records: Vec<EncodedRecord>,
+    records: Vec<S::Record>,
+    encoded: Vec<EncodedRecord>,
     size: usize,
     parked: Responses,
 }
 
-impl<S: StateMachine> Gathered<S> {
-    fn new(state: S, end: u64) -> Self {
-        Self { ahead: state, end, records: Vec::new(), size: 0, parked: Responses::default() }
+impl<'a, S: StateMachine> Gathered<'a, S> {
+    fn new(live: &'a S, live_end: u64) -> Self {
+        let (records, encoded, parked) = (Vec::new(), Vec::new(), Responses::default());
+        Self { live, live_end, ahead: live.clone(), records, encoded, size: 0, parked }
     }
 
     fn has_room(&self) -> bool {
@@ -323,18 +326,26 @@ impl<S: StateMachine> Gathered<S> {
             // All that the handler saw is decided.
             return reply(Ok(()));
         }
-        let mut ahead = self.ahead.clone();
-        for (offset, record) in (self.end..).zip(&records) {
-            if let Err(error) = ahead.apply(offset, record) {
-                tracing::error!(%error, "a handler made a record that cannot be applied");
-                return reply(Err(NotDone::Refused));
-            }
+        let kept = self.records.len();
+        self.records.extend(records);
+        if let Err(error) = self.apply(kept) {
+            tracing::error!(%error, "a handler made a record that cannot be applied");
+            self.records.truncate(kept);
+            self.ahead = self.live.clone();
+            let again = self.apply(0);
+            assert!(again.is_ok(), "records that were applied once cannot be applied again");
+            return reply(Err(NotDone::Refused));
         }
-        self.ahead = ahead;
-        self.end += records.len() as u64;
-        let encoded = records.iter().map(S::encode);
-        self.records.extend(encoded.inspect(|record| self.size += record.size()));
+        let encoded = self.records[kept..].iter().map(S::encode);
+        self.encoded.extend(encoded.inspect(|record| self.size += record.size()));
         self.parked.0.push(reply);
+    }
+
+    /// Applies the gathered records from index `from` on.
+    fn apply(&mut self, from: usize) -> Result<(), StateError> {
+        let offsets = self.live_end + from as u64..;
+        let mut records = offsets.zip(&self.records[from..]);
+        records.try_for_each(|(offset, record)| self.ahead.apply(offset, record))
     }
 }
 

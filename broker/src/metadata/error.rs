@@ -22,6 +22,13 @@ impl AdminError {
     }
 }
 
+impl From<std::io::Error> for AdminError {
+    /// The operating system's random source failed: nothing was done.
+    fn from(error: std::io::Error) -> Self {
+        Self::new(AdminErrorKind::Busy, error)
+    }
+}
+
 /// The sorts of refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AdminErrorKind {

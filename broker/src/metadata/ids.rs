@@ -72,6 +72,18 @@ pub fn random_id() -> io::Result<[u8; 16]> {
     Ok(bytes)
 }
 
+/// A topic id that no topic has had.
+///
+/// # Errors
+/// The operating system's random source failed.
+pub fn random_topic_id() -> io::Result<TopicId> {
+    loop {
+        if let Some(id) = TopicId::new(random_id()?) {
+            return Ok(id);
+        }
+    }
+}
+
 impl fmt::Display for TopicId {
     /// Kafka's text form: url-safe base64 without padding, 22 characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

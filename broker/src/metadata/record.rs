@@ -195,14 +195,11 @@ impl MetadataRecord {
         struct Kind {
             kind: String,
         }
-        serde_json::from_slice(value).or_else(|error| {
-            let Ok(Kind { kind }) = serde_json::from_slice(value) else {
-                return Err(MetadataDecodeError::Malformed(error));
-            };
-            if KINDS.contains(&kind.as_str()) {
-                return Err(MetadataDecodeError::Malformed(error));
+        serde_json::from_slice(value).map_err(|error| match serde_json::from_slice(value) {
+            Ok(Kind { kind }) if !KINDS.contains(&kind.as_str()) => {
+                MetadataDecodeError::UnknownKind { kind: kind.chars().take(64).collect() }
             }
-            Err(MetadataDecodeError::UnknownKind { kind: kind.chars().take(64).collect() })
+            _ => MetadataDecodeError::Malformed(error),
         })
     }
 }
