@@ -1,5 +1,6 @@
 //! A replica's limits and what it finds on its disk.
 
+use crate::planted::PlantedBug;
 use crate::{Ballot, NodeId, RoundStart};
 
 /// Most voters a replica set may have, old and new each.
@@ -34,7 +35,7 @@ pub struct ReplicaConfig {
     pub cached_batch_count: u32,
     /// A bug to plant. Only the simulators' builds have this.
     #[cfg(feature = "planted-bugs")]
-    pub bug: Option<crate::PlantedBug>,
+    pub bug: Option<PlantedBug>,
 }
 
 impl ReplicaConfig {
@@ -54,6 +55,26 @@ impl ReplicaConfig {
             #[cfg(feature = "planted-bugs")]
             bug: None,
         }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn planted(&self, bug: PlantedBug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn has_planted(&self) -> bool {
+        self.bug.is_some()
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    pub(crate) fn has_planted(&self) -> bool {
+        false
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    pub(crate) fn planted(&self, _bug: PlantedBug) -> bool {
+        false
     }
 }
 

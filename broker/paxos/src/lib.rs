@@ -1,15 +1,20 @@
 //! Sans-IO multi-Paxos over a prefix log.
 
+mod acceptor;
 mod ballot;
 mod batch;
 mod config;
+mod core;
 mod error;
 mod history;
 mod message;
 mod output;
-#[cfg(feature = "planted-bugs")]
 mod planted;
+mod prefix_log;
+mod proposer;
+mod replica;
 mod replica_set;
+mod write_stream;
 
 pub use ballot::{Ballot, NodeId};
 pub use batch::{Batch, Proposal};
@@ -22,29 +27,6 @@ pub use message::{
 pub use output::{Output, ReadId, Role, WriteId};
 #[cfg(feature = "planted-bugs")]
 pub use planted::PlantedBug;
+pub use proposer::FollowerStatus;
+pub use replica::Replica;
 pub use replica_set::ReplicaSet;
-
-/// Proposer, acceptor and learner of one partition on one node.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Replica {
-    config: ReplicaConfig,
-}
-
-impl Replica {
-    // new(ReplicaConfig, Durable) -> Replica
-    // handle_message(&mut self, from: NodeId, message: Message) -> Result<(), InputError>
-    // handle_appointed(&mut self, Ballot, ReplicaSet) -> Result<(), AppointError>
-    // handle_propose(&mut self, &[Proposal]) -> Result<Range<u64>, ProposeError>
-    // handle_written(&mut self, WriteId)      every write up to this one is synced
-    // handle_read(&mut self, ReadId, Vec<Batch>) -> Result<(), InputError>   empty = could not read
-    // handle_trimmed(&mut self, new_start: u64)   the runtime trimmed the log (<= decided_end)
-    // handle_contact(&mut self, peer: NodeId)     heard from that node by other means
-    // handle_tick(&mut self)
-    // poll_output(&mut self) -> Option<Output>
-    // role(), ballot(), promised(), accepted_ballot(), log_start(), log_end(), durable_end(),
-    // decided_end(), faulty_end(), leader_hint(), followers(), check()
-    /// Starts an incarnation from what recovery found.
-    pub fn new(config: ReplicaConfig, _durable: Durable) -> Replica {
-        Replica { config }
-    }
-}

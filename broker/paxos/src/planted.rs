@@ -1,6 +1,9 @@
-//! Known ways to get this wrong, to be planted by the simulators. Not part of shipped builds.
+//! Known ways to get this wrong, for the simulators to plant. Without the feature `planted-bugs`
+//! nothing here can be switched on, and the compiler drops every branch that asks.
 
-/// A bug to plant, by [`ReplicaConfig::bug`](crate::ReplicaConfig).
+#![cfg_attr(not(feature = "planted-bugs"), allow(dead_code, unreachable_pub))]
+
+/// A bug to plant, by `ReplicaConfig::bug`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PlantedBug {
     /// Accepted leaves before the append is synced.

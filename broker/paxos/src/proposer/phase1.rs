@@ -1,0 +1,246 @@
+//! Phase 1: gather promises, choose the best log, make it one's own.
+
+use std::collections::BTreeMap;
+
+use crate::core::Core;
+use crate::planted::PlantedBug;
+use crate::{
+    Ballot, Batch, Entries, InputError, Message, NodeId, Prepare, Promise, Read, ReplicaSet,
+    WriteId,
+};
+
+/// What became of a candidate's step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Something is still missing.
+    Waiting,
+    /// The best log is the own log now, and its acceptance is on its way to the disk.
+    Adopted,
+}
+
+/// Where the missing suffix comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Source {
+    node: NodeId,
+    end: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Phase1 {
+    ballot: Ballot,
+    set: ReplicaSet,
+    vow: WriteId,
+    /// The latest promise of every member, observers' included; those do not count.
+    promises: BTreeMap<NodeId, Promise>,
+    /// Set once the best log is chosen; the choice stands for this ballot.
+    source: Option<Source>,
+    active_tick: u64,
+}
+
+impl Phase1 {
+    /// Vows the ballot and asks everyone for a promise. The requests wait for the own vow: so a
+    /// replica that lost it in a crash has told nobody of the ballot, and one that kept it never
+    /// takes the ballot up again.
+    pub(crate) fn start(core: &mut Core, ballot: Ballot, set: ReplicaSet) -> Phase1 {
+        core.promised = ballot;
+        core.complained = false;
+        let vow = core.write_vow();
+        let mut phase = Phase1 {
+            ballot,
+            set,
+            vow,
+            promises: BTreeMap::new(),
+            source: None,
+            active_tick: core.tick,
+        };
+        phase.prepare_silent(core, Some(vow));
+        phase
+    }
+
+    pub(crate) fn ballot(&self) -> Ballot {
+        self.ballot
+    }
+
+    pub(crate) fn set(&self) -> &ReplicaSet {
+        &self.set
+    }
+
+    pub(crate) fn into_promises(self) -> (ReplicaSet, BTreeMap<NodeId, Promise>) {
+        (self.set, self.promises)
+    }
+
+    pub(crate) fn promises(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.promises.keys().copied()
+    }
+
+    fn prepare_silent(&mut self, core: &mut Core, after: Option<WriteId>) {
+        for node in self.set.members() {
+            if node != core.node() && !self.promises.contains_key(&node) {
+                let prepare = prepare(core, self.ballot);
+                core.send_after(node, Message::Prepare(prepare), after);
+            }
+        }
+    }
+
+    /// A write completed: perhaps the own vow.
+    pub(crate) fn handle_written(&mut self, core: &mut Core) -> Outcome {
+        let node = core.node();
+        if self.promises.contains_key(&node) || !core.writes.is_written(self.vow) {
+            return Outcome::Waiting;
+        }
+        let own = core.promise(core.log.decided_end());
+        self.promises.insert(node, own);
+        self.choose(core)
+    }
+
+    pub(crate) fn handle_promise(
+        &mut self,
+        core: &mut Core,
+        from: NodeId,
+        promise: Promise,
+    ) -> Outcome {
+        if !self.set.members().any(|node| node == from) {
+            return Outcome::Waiting;
+        }
+        self.promises.insert(from, promise);
+        self.choose(core)
+    }
+
+    /// Once a quorum has promised: picks the best log and begins to make it the own one.
+    fn choose(&mut self, core: &mut Core) -> Outcome {
+        if self.source.is_some() || !self.promises.contains_key(&core.node()) {
+            return Outcome::Waiting;
+        }
+        let Some(best) = self.best(core) else { return Outcome::Waiting };
+        let promise = self.promises[&best].clone();
+        self.source = Some(Source { node: best, end: promise.durable_end });
+        self.active_tick = core.tick;
+        if best != core.node() {
+            match_source(core, &promise);
+        }
+        self.go_on(core)
+    }
+
+    /// The promiser whose log is to be adopted, or `None` while that cannot be known.
+    ///
+    /// It is the log with the greatest `(accepted_ballot, end)`. If a replica of that accepted
+    /// ballot lost something to corruption that no other one of them still holds, it may be
+    /// discarded only when so many replicas surely never accepted anything there that no quorum
+    /// can have; else the answer waits for more promises or for repair.
+    fn best(&self, core: &Core) -> Option<NodeId> {
+        let mut quorum = self.set.is_quorum(|node| self.promises.contains_key(&node));
+        if core.planted(PlantedBug::MajorityMinusOne) {
+            let votes = self.set.voters().iter().filter(|n| self.promises.contains_key(n)).count();
+            quorum = votes + 1 > self.set.voters().len() / 2;
+        }
+        if !quorum {
+            return None;
+        }
+        let voters = || self.promises.iter().filter(|(node, _)| self.set.is_voter(**node));
+        let accepted_ballot = voters().map(|(_, promise)| promise.accepted_ballot).max()?;
+        let newest = || voters().filter(|(_, p)| p.accepted_ballot == accepted_ballot);
+        let end = newest().map(|(_, promise)| promise.durable_end).max()?;
+        let claimed_end = newest().map(|(_, promise)| claimed_end(promise)).max()?;
+        if claimed_end > end {
+            let never =
+                |node| self.promises.get(&node).is_some_and(|p| claimed_end_at_most(p, end));
+            if !self.set.is_blocking(never) {
+                return None;
+            }
+        }
+        // The own log, if it is among the best, saves the copying.
+        let own = core.node();
+        let best = newest().filter(|(_, promise)| promise.durable_end == end);
+        best.map(|(node, _)| *node).min_by_key(|node| (*node != own, *node))
+    }
+
+    /// A part of the missing suffix. Parts that do not fit are repetitions and ignored.
+    pub(crate) fn handle_entries(
+        &mut self,
+        core: &mut Core,
+        from: NodeId,
+        message: Entries,
+    ) -> Result<Outcome, InputError> {
+        let Some(source) = &self.source else { return Ok(Outcome::Waiting) };
+        let end = message.batches.last().map_or(message.from, |batch| batch.end);
+        if from != source.node || message.from != core.log.end() || end <= message.from {
+            return Ok(Outcome::Waiting);
+        }
+        if end > source.end
+            || !Batch::are_contiguous(&message.batches, message.from, self.ballot.round - 1)
+        {
+            return Err(InputError::MalformedBatches);
+        }
+        core.overlay(message.batches)?;
+        self.active_tick = core.tick;
+        Ok(self.go_on(core))
+    }
+
+    /// Finishes if the own log reaches as far as the source's, else asks for more.
+    fn go_on(&mut self, core: &mut Core) -> Outcome {
+        let Some(source) = &self.source else { return Outcome::Waiting };
+        if core.log.end() < source.end {
+            let read = Read { ballot: self.ballot, from: core.log.end(), end: source.end };
+            core.send(source.node, Message::Read(read));
+            return Outcome::Waiting;
+        }
+        assert_eq!(core.log.end(), source.end, "adopted more than the source had");
+        core.note_accepted();
+        let decided_end = self.promises.values().map(|promise| promise.decided_end).max();
+        core.decide(decided_end.unwrap_or(0));
+        Outcome::Adopted
+    }
+
+    /// Repeats what went unanswered. False once the source of the missing suffix has been silent
+    /// for the check-quorum time: the candidate gives up then, and another round may do better.
+    pub(crate) fn handle_tick(&mut self, core: &mut Core) -> bool {
+        let idle_ticks = core.tick - self.active_tick;
+        if !core.tick.is_multiple_of(u64::from(core.config.resend_ticks.max(1))) {
+            return true;
+        }
+        if core.writes.is_written(self.vow) {
+            self.prepare_silent(core, None);
+        }
+        if self.source.is_some() {
+            if idle_ticks >= u64::from(core.config.check_quorum_ticks) {
+                return false;
+            }
+            self.go_on(core);
+        }
+        true
+    }
+}
+
+pub(crate) fn prepare(core: &Core, ballot: Ballot) -> Prepare {
+    Prepare {
+        ballot,
+        accepted_ballot: core.accepted_ballot,
+        accepted_end: core.log.end(),
+        decided_end: core.log.decided_end(),
+    }
+}
+
+/// The end of everything the promiser may ever have accepted.
+fn claimed_end(promise: &Promise) -> u64 {
+    promise.durable_end.max(promise.faulty_end.unwrap_or(0))
+}
+
+fn claimed_end_at_most(promise: &Promise, end: u64) -> bool {
+    claimed_end(promise) <= end
+}
+
+/// Cuts the own log to what it has in common with the log of the best promiser.
+fn match_source(core: &mut Core, source: &Promise) {
+    let log = &core.log;
+    // The best log holds everything decided anywhere, so everything decided here.
+    let common = log
+        .history()
+        .divergence(log.end(), &source.rounds, source.durable_end)
+        .unwrap_or(0)
+        .max(log.decided_end());
+    if common < source.log_start {
+        core.restart_log(source.log_start);
+    } else if common < log.end() {
+        core.truncate(common);
+    }
+}
