@@ -47,6 +47,13 @@ pub enum Problem {
         /// What would do.
         expected: String,
     },
+    /// A value under `[topic_defaults]` that the topic setting cannot take.
+    BadTopicDefault {
+        /// Where it stands.
+        at: Source,
+        /// The words that a Kafka tool would get; they name setting, value and what is expected.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Problem {
@@ -64,6 +71,7 @@ impl fmt::Display for Problem {
             Problem::BadValue { at, key, value, expected } => {
                 write!(f, "{at}: {key} = {value:?}: expected {expected}")
             }
+            Problem::BadTopicDefault { at, reason } => write!(f, "{at}: topic_defaults: {reason}"),
         }
     }
 }

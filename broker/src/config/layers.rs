@@ -1,8 +1,9 @@
 //! Merges the layers: defaults, file, environment, flags; each later one wins.
 
 use super::error::nearest;
-use super::settings::{self, SETTINGS, TOPIC_DEFAULTS, TOPIC_SETTINGS};
+use super::settings::{self, SETTINGS, TOPIC_DEFAULTS};
 use super::{Config, ConfigError, Problem};
+use crate::metadata::topic_config_table::{TOPIC_KEYS, topic_key};
 use std::collections::BTreeMap;
 use std::fmt;
 use toml::de::{DeTable, DeValue};
@@ -92,11 +93,17 @@ struct Merge {
 
 impl Merge {
     fn set(&mut self, key: &str, value: &str, at: Source) {
-        if let Some(name) = key.strip_prefix(TOPIC_DEFAULTS)
-            && TOPIC_SETTINGS.contains(&name)
-        {
-            self.config.topic_defaults.insert(name.to_owned(), value.trim().to_owned());
-            self.sources.insert(key.to_owned(), at);
+        if let Some(row) = key.strip_prefix(TOPIC_DEFAULTS).and_then(topic_key) {
+            match row.canonical(value) {
+                Ok(value) => {
+                    self.config.topic_defaults.insert(row.name.to_owned(), value);
+                    self.sources.insert(key.to_owned(), at);
+                }
+                Err(error) => {
+                    let reason = error.to_string().escape_debug().to_string();
+                    self.problems.push(Problem::BadTopicDefault { at, reason });
+                }
+            }
             return;
         }
         let Some(setting) = settings::find(key) else {
@@ -213,7 +220,7 @@ impl Merge {
 /// Every key that may be written.
 fn known_keys() -> Vec<String> {
     let plain = SETTINGS.iter().map(|setting| setting.key.to_owned());
-    plain.chain(TOPIC_SETTINGS.iter().map(|name| format!("{TOPIC_DEFAULTS}{name}"))).collect()
+    plain.chain(TOPIC_KEYS.iter().map(|row| format!("{TOPIC_DEFAULTS}{}", row.name))).collect()
 }
 
 /// Variables with our prefix that others set: the client commands', and those that Kubernetes

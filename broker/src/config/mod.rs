@@ -60,7 +60,7 @@ pub struct Config {
     pub logging: Logging,
     /// Kafka's topic settings (`retention.ms`, …) for topics that do not set their own.
     ///
-    /// Only known names; the values are validated by the topic settings' own rules at start.
+    /// Only names of the topic settings' table, with values in canonical form.
     pub topic_defaults: BTreeMap<String, String>,
 }
 

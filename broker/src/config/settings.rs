@@ -48,27 +48,6 @@ pub(super) fn find(key: &str) -> Option<&'static Setting> {
 /// Section of the settings that topics start from; its keys are Kafka's names.
 pub(super) const TOPIC_DEFAULTS: &str = "topic_defaults.";
 
-/// Kafka's topic settings that may have a default in the configuration.
-pub(super) const TOPIC_SETTINGS: &[&str] = &[
-    "cleanup.policy",
-    "compression.type",
-    "delete.retention.ms",
-    "file.delete.delay.ms",
-    "index.interval.bytes",
-    "max.compaction.lag.ms",
-    "max.message.bytes",
-    "message.timestamp.after.max.ms",
-    "message.timestamp.before.max.ms",
-    "message.timestamp.type",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
-    "min.insync.replicas",
-    "retention.bytes",
-    "retention.ms",
-    "segment.bytes",
-    "segment.ms",
-];
-
 /// A row: the field, the range where one holds, the documentation.
 macro_rules! setting {
     ($($field:ident).+, $doc:literal) => {

@@ -223,6 +223,20 @@ fn bad_values_name_key_value_and_what_is_expected() {
 }
 
 #[test]
+fn topic_defaults_are_judged_by_the_topic_settings_own_rules() {
+    for (text, reason) in [
+        ("retention.ms = 'soon'", "Invalid value soon for configuration retention.ms"),
+        ("cleanup.policy = 'x'", "Invalid value x for configuration cleanup.policy"),
+        ("segment.bytes = -1", "Invalid value -1 for configuration segment.bytes"),
+    ] {
+        let problems = problems(&file(&format!("[topic_defaults]\n{text}")));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let start = format!("synod.toml:2: topic_defaults: {reason}: ");
+        assert!(problems[0].starts_with(&start), "{problems:?}");
+    }
+}
+
+#[test]
 fn bad_voters_are_refused() {
     for value in [
         "a:1",
