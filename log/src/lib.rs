@@ -2,6 +2,8 @@
 
 pub mod batch;
 pub mod error;
+pub mod identity;
+pub mod journal;
 pub mod key;
 pub mod memory;
 mod mmap;

@@ -106,7 +106,7 @@ mod tests {
             for _ in 0..40 {
                 let start = random.below(20_000);
                 let end = start + random.below(9_000);
-                let fill = (random.below(3) * random.next()) as u8;
+                let fill = random.below(3).wrapping_mul(random.next()) as u8;
                 if model.len() < end as usize {
                     model.resize(end as usize, 0);
                 }

@@ -1,0 +1,101 @@
+//! Whose data this is: the cluster and the node that wrote it.
+
+use std::fmt;
+use std::str::FromStr;
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Characters that 16 bytes take.
+const TEXT_SIZE: usize = 22;
+
+/// A cluster's id, made once when the cluster forms. Shown as Kafka shows ids: 22 characters of
+/// URL-safe base64 without padding.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub [u8; 16]);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 128 bits in digits of 6: 21 whole ones, and the last has 2 bits on its left.
+        let value = u128::from_be_bytes(self.0);
+        for index in 0..TEXT_SIZE {
+            let digit = match 122_usize.checked_sub(6 * index) {
+                Some(shift) => value >> shift,
+                None => value << 4,
+            };
+            write!(f, "{}", char::from(ALPHABET[(digit & 63) as usize]))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not a cluster id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a cluster id: 22 characters of URL-safe base64 expected")]
+pub struct ParseClusterIdError;
+
+impl FromStr for ClusterId {
+    type Err = ParseClusterIdError;
+
+    /// Takes exactly what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, ParseClusterIdError> {
+        if text.len() != TEXT_SIZE {
+            return Err(ParseClusterIdError);
+        }
+        let mut value = 0u128;
+        for (index, byte) in text.bytes().enumerate() {
+            let digit = ALPHABET.iter().position(|digit| *digit == byte);
+            let digit = digit.ok_or(ParseClusterIdError)? as u128;
+            value = if index + 1 < TEXT_SIZE {
+                value << 6 | digit
+            } else if digit & 15 == 0 {
+                value << 2 | digit >> 4
+            } else {
+                return Err(ParseClusterIdError);
+            };
+        }
+        Ok(Self(value.to_be_bytes()))
+    }
+}
+
+/// The cluster and the node in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// The node's number in the cluster.
+    pub node_id: u32,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {} of cluster {}", self.node_id, self.cluster_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cluster_ids_are_written_as_kafka_writes_them() {
+        // As `java.util.Base64.getUrlEncoder().withoutPadding()` gives.
+        let id = ClusterId(*b"\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f");
+        assert_eq!(id.to_string(), "AAECAwQFBgcICQoLDA0ODw");
+        assert_eq!(ClusterId([0xff; 16]).to_string(), "_____________________w");
+        for byte in 0..=255 {
+            let id = ClusterId([byte; 16]);
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for wrong in
+            ["", "AAECAwQFBgcICQoLDA0OD", "AAECAwQFBgcICQoLDA0ODx", "AAECAwQFBgcICQoLDA0O+w"]
+        {
+            assert_eq!(wrong.parse::<ClusterId>(), Err(ParseClusterIdError), "{wrong}");
+        }
+    }
+}
