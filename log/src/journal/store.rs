@@ -17,7 +17,7 @@ use super::state::{PartitionDurable, State};
 use crate::error::is_disk_full;
 use crate::identity::Identity;
 use crate::key::PartitionKey;
-use crate::storage::{Access, File, Storage, temporary_path};
+use crate::storage::{Access, File, Storage, read_file, temporary_path};
 
 /// Space is prepared in steps of this many bytes.
 const RESERVE_STEP: u64 = 256 * 1024;
@@ -69,6 +69,15 @@ impl JournalStore {
     pub fn create(storage: &dyn Storage, path: &Path, identity: Identity) -> io::Result<()> {
         let header = Header { identity, generation: 1 };
         write_fresh(storage, path, header, &State::default()).map(drop)
+    }
+
+    /// Whether a journal is intact and was never opened since it was created.
+    ///
+    /// # Errors
+    /// Whatever the storage reports.
+    pub fn is_unused(storage: &dyn Storage, path: &Path) -> io::Result<bool> {
+        let content = read_file(storage, path, MAX_FILE_SIZE)?;
+        Ok(recover(&content).is_ok_and(|recovered| recovered.state == State::default()))
     }
 
     /// Opens an existing journal, wipes what a crash tore, mends what is damaged in one copy, and

@@ -50,8 +50,10 @@ pub(super) enum Operation {
     Read,
     Write,
     Sync,
-    /// Creates, renames, removes or lists names.
+    /// Looks at names.
     Names,
+    /// Creates, renames or removes names.
+    Change,
 }
 
 impl Fault {
@@ -63,7 +65,7 @@ impl Fault {
             Self::WriteError | Self::LostWrite | Self::MisdirectedWrite => {
                 operation == Operation::Write
             }
-            Self::DiskFull => matches!(operation, Operation::Write | Operation::Names),
+            Self::DiskFull => matches!(operation, Operation::Write | Operation::Change),
         }
     }
 }

@@ -51,6 +51,7 @@ struct World {
     operation_count: u64,
     powered: bool,
     capacity: Option<u64>,
+    read_only: bool,
     locks: BTreeSet<PathBuf>,
     resident: bool,
     slowness: u64,
@@ -69,6 +70,7 @@ impl MemoryStorage {
             operation_count: 0,
             powered: true,
             capacity: None,
+            read_only: false,
             locks: BTreeSet::new(),
             resident: true,
             slowness: 1,
@@ -131,6 +133,11 @@ impl MemoryStorage {
     /// Limits the sum of all file lengths; `None` is no limit.
     pub fn set_capacity(&self, capacity: Option<u64>) {
         self.world().capacity = capacity;
+    }
+
+    /// Mounts the disk for reading only, or for writing again.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.world().read_only = read_only;
     }
 
     /// Whether reads count as resident in memory.
@@ -240,10 +247,21 @@ impl MemoryStorage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one operation on names, with whatever fault is due.
+    /// Runs one operation that only looks at names, with whatever fault is due.
     fn names<T>(&self, run: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
         let mut world = self.world();
-        match world.begin(Operation::Names, None)? {
+        world.begin(Operation::Names, None)?;
+        run(&mut world.disk)
+    }
+
+    /// Runs one operation that changes names, with whatever fault is due.
+    fn change<T>(&self, run: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        let mut world = self.world();
+        let fault = world.begin(Operation::Change, None)?;
+        if world.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        match fault {
             Some(Fault::DiskFull) => Err(io::ErrorKind::StorageFull.into()),
             _ => run(&mut world.disk),
         }
@@ -269,7 +287,7 @@ impl World {
             Operation::Read => READ_NS,
             Operation::Write => WRITE_NS,
             Operation::Sync => SYNC_NS,
-            Operation::Names => NAMES_NS,
+            Operation::Names | Operation::Change => NAMES_NS,
         };
         self.elapsed_ns = self.elapsed_ns.saturating_add(cost_ns.saturating_mul(self.slowness));
         let fault = self.plan.strike(number, operation, node, &mut self.random);
@@ -290,31 +308,34 @@ impl World {
 
 impl Storage for MemoryStorage {
     fn create_file(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.names(|disk| disk.create_file(path))?;
+        self.change(|disk| disk.create_file(path))?;
         self.open_file(path, Access::ReadWrite)
     }
 
     fn open_file(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        if access == Access::ReadWrite && self.world().read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let node = self.names(|disk| disk.open(path))?;
         let era = self.world().era;
         Ok(Arc::new(MemoryFile { storage: self.clone(), node, era, access }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.names(|disk| disk.create_dir(path))
+        self.change(|disk| disk.create_dir(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         check_same_dir(from, to)?;
-        self.names(|disk| disk.rename(from, to))
+        self.change(|disk| disk.rename(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.names(|disk| disk.remove_file(path))
+        self.change(|disk| disk.remove_file(path))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.names(|disk| disk.remove_dir(path))
+        self.change(|disk| disk.remove_dir(path))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
@@ -338,11 +359,14 @@ impl Storage for MemoryStorage {
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn Lock>, LockError> {
+        if self.world().read_only {
+            return Err(LockError::Io(io::ErrorKind::ReadOnlyFilesystem.into()));
+        }
         if self.world().locks.contains(path) {
             return Err(LockError::Held { holder: None });
         }
         if !self.exists(path)? {
-            self.names(|disk| disk.create_file(path))?;
+            self.change(|disk| disk.create_file(path))?;
         }
         let mut world = self.world();
         world.locks.insert(path.to_owned());

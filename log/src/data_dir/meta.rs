@@ -1,0 +1,87 @@
+//! The file that says whose a data directory is.
+//!
+//! ```text
+//! # Synod data directory
+//! format 1
+//! cluster AAECAwQFBgcICQoLDA0ODw
+//! node 1
+//! crc32 1c291ca3
+//! ```
+//!
+//! The checksum covers everything before its line. Text, so that a person can tell directories apart.
+
+use std::str::FromStr;
+
+use crate::identity::{ClusterId, Identity};
+
+const TITLE: &str = "# Synod data directory";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) identity: Identity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MetaError {
+    Newer(u32),
+    Damaged(&'static str),
+}
+
+impl Meta {
+    /// The format of the whole directory that this build writes, and the newest that it knows.
+    pub(super) const FORMAT: u32 = 1;
+
+    /// No such file is longer, in bytes.
+    pub(super) const MAX_SIZE: u64 = 4096;
+
+    pub(super) fn encode(&self) -> String {
+        let Identity { cluster_id, node_id } = self.identity;
+        let format = Self::FORMAT;
+        let text = format!("{TITLE}\nformat {format}\ncluster {cluster_id}\nnode {node_id}\n");
+        let crc = crc32fast::hash(text.as_bytes());
+        format!("{text}crc32 {crc:08x}\n")
+    }
+
+    pub(super) fn decode(content: &[u8]) -> Result<Self, MetaError> {
+        let damaged = MetaError::Damaged;
+        let text = std::str::from_utf8(content).map_err(|_| damaged("not text"))?;
+        let mut lines = text.lines();
+        if lines.next() != Some(TITLE) {
+            return Err(damaged("not the description of a data directory"));
+        }
+        // A newer format may say everything else differently, checksum included.
+        let format: u32 = field(lines.next(), "format").ok_or(damaged("no format"))?;
+        if format > Self::FORMAT {
+            return Err(MetaError::Newer(format));
+        }
+        let cluster_id: ClusterId = field(lines.next(), "cluster").ok_or(damaged("no cluster"))?;
+        let node_id = field(lines.next(), "node").ok_or(damaged("no node"))?;
+        let meta = Self { identity: Identity { cluster_id, node_id } };
+        // There is one way to write it, so this compares the checksum and all else.
+        if meta.encode() == text { Ok(meta) } else { Err(damaged("the checksum does not match")) }
+    }
+}
+
+fn field<T: FromStr>(line: Option<&str>, name: &str) -> Option<T> {
+    line?.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_damage_is_noticed() {
+        let identity = Identity { cluster_id: ClusterId(*b"0123456789abcdef"), node_id: 17 };
+        let text = Meta { identity }.encode();
+        assert_eq!(Meta::decode(text.as_bytes()), Ok(Meta { identity }));
+        for position in 0..text.len() {
+            assert!(Meta::decode(&text.as_bytes()[..position]).is_err(), "cut at {position}");
+            for bit in 0..8 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[position] ^= 1 << bit;
+                assert!(Meta::decode(&bytes).is_err(), "bit {bit} of byte {position}");
+            }
+        }
+    }
+}
