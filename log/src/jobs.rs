@@ -1,0 +1,207 @@
+//! Work that a log hands out to be run on another thread: syncs and background upkeep.
+//!
+//! A job owns all it needs and may run at any later time, in any order with other jobs of the same
+//! log except that a log has at most one [`SyncJob`] out. What it did is told to the log by handing
+//! back its `Done`. A job that never runs delays things and breaks nothing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::epochs_file::{EpochsExtension, EpochsFile};
+use crate::error::is_disk_full;
+use crate::log_error::{LogError, LogResult};
+use crate::seal;
+use crate::segment::{Segment, lock};
+use crate::snapshots::{NewSnapshot, Snapshots, remove_if_there};
+use crate::start::StartFile;
+use crate::storage::{Access, Storage};
+
+/// Makes everything that was appended before it was polled durable. Blocks: run it on a thread that
+/// may wait for the device, then hand the result to [`Log::handle_synced`](crate::Log::handle_synced).
+#[derive(Debug)]
+#[must_use]
+pub struct SyncJob {
+    pub(crate) id: u64,
+    pub(crate) end: u64,
+    /// In order of their base offsets: what lies before must be durable first.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// Set when a segment was created since the last sync.
+    pub(crate) dir: Option<(Arc<dyn Storage>, PathBuf)>,
+    pub(crate) epochs: Option<(Arc<EpochsFile>, EpochsExtension)>,
+}
+
+/// What became of a [`SyncJob`].
+#[derive(Debug)]
+#[must_use]
+pub struct SyncDone {
+    pub(crate) id: u64,
+    pub(crate) end: u64,
+    pub(crate) result: LogResult<()>,
+}
+
+impl SyncJob {
+    /// First offset that this job does not make durable.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Syncs. A failure is final and is never tried again.
+    pub fn run(self) -> SyncDone {
+        SyncDone { id: self.id, end: self.end, result: self.sync() }
+    }
+
+    fn sync(&self) -> LogResult<()> {
+        if let Some((file, extension)) = &self.epochs {
+            file.extend(extension).map_err(LogError::io(file.path()))?;
+        }
+        if let Some((storage, dir)) = &self.dir {
+            storage.sync_dir(dir).map_err(LogError::io(dir))?;
+        }
+        for segment in &self.segments {
+            segment.file().and_then(|f| f.sync()).map_err(LogError::io(segment.path()))?;
+        }
+        Ok(())
+    }
+}
+
+impl SyncDone {
+    /// Whether the sync succeeded.
+    pub fn is_ok(&self) -> bool {
+        self.result.is_ok()
+    }
+}
+
+/// Upkeep that no append has to wait for. Run it on any thread, then hand the result to
+/// [`Log::handle_background`](crate::Log::handle_background).
+#[derive(Debug)]
+#[must_use]
+pub struct BackgroundJob(pub(crate) Work);
+
+/// What became of a [`BackgroundJob`].
+#[derive(Debug)]
+#[must_use]
+pub struct BackgroundDone {
+    pub(crate) kind: WorkKind,
+    pub(crate) result: LogResult<()>,
+}
+
+/// Extension of a data file that is gone on purpose, up to its removal.
+pub(crate) const DELETED_EXTENSION: &str = "log.deleted";
+
+/// Counts truncations, and keeps index files still while one is under way.
+pub(crate) type Fence = Mutex<u64>;
+
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Zero-fill a segment ahead of the writer.
+    Prepare { segment: Arc<Segment>, target: u64 },
+    /// Store the full blocks of an index.
+    StoreIndex { segment: Arc<Segment>, fence: Arc<Fence>, generation: u64 },
+    /// Check a segment up to `size` and write its index anew, with the footer once it is sealed.
+    Seal { segment: Arc<Segment>, size: u64, fence: Arc<Fence>, generation: u64 },
+    /// Install a producer snapshot.
+    Snapshot { snapshots: Arc<Snapshots>, new: NewSnapshot },
+    /// Make the log's start durable, then remove files before it.
+    Remove {
+        storage: Arc<dyn Storage>,
+        start_file: Arc<StartFile>,
+        start: u64,
+        paths: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkKind {
+    Prepare,
+    StoreIndex,
+    Seal,
+    Snapshot,
+    Remove,
+}
+
+impl BackgroundJob {
+    /// Does the work.
+    pub fn run(self) -> BackgroundDone {
+        let (kind, result) = match self.0 {
+            Work::Prepare { segment, target } => {
+                (WorkKind::Prepare, segment.prepare(target).map_err(|e| failed(e, segment.path())))
+            }
+            Work::StoreIndex { segment, fence, generation } => {
+                (WorkKind::StoreIndex, store_index(&segment, &fence, generation))
+            }
+            Work::Seal { segment, size, fence, generation } => {
+                (WorkKind::Seal, seal::seal(&segment, size, &fence, generation))
+            }
+            Work::Snapshot { snapshots, new } => (
+                WorkKind::Snapshot,
+                snapshots.install(&new).map_err(|e| failed(e, snapshots.dir())),
+            ),
+            Work::Remove { storage, start_file, start, paths } => {
+                (WorkKind::Remove, remove(&*storage, &start_file, start, &paths))
+            }
+        };
+        BackgroundDone { kind, result }
+    }
+}
+
+fn store_index(segment: &Segment, fence: &Fence, generation: u64) -> LogResult<()> {
+    let current = lock(fence);
+    if *current != generation {
+        return Ok(());
+    }
+    segment.index.store(false).map_err(|e| failed(e, segment.path()))
+}
+
+/// Removes data files that lie before `start`, oldest first. The start is durable before, so that
+/// a crash midway leaves no gap; a full disk is helped by giving up the oldest one's space first.
+fn remove(
+    storage: &dyn Storage,
+    start_file: &StartFile,
+    start: u64,
+    paths: &[PathBuf],
+) -> LogResult<()> {
+    let mut result = start_file.raise(start);
+    for path in paths {
+        if let Err(LogError::DiskFull { .. }) = result {
+            let doomed = give_up_space(storage, path).map_err(LogError::io(path))?;
+            result = start_file.raise(start);
+            if result.is_ok() {
+                remove_if_there(storage, &doomed).map_err(LogError::io(&doomed))?;
+            }
+        } else {
+            break;
+        }
+    }
+    result?;
+    for path in paths {
+        remove_if_there(storage, path).map_err(LogError::io(path))?;
+        let index = path.with_extension("index");
+        remove_if_there(storage, &index).map_err(LogError::io(&index))?;
+    }
+    Ok(())
+}
+
+/// Renames a data file durably, as the sign that it is gone on purpose, and frees its space.
+fn give_up_space(storage: &dyn Storage, path: &Path) -> io::Result<PathBuf> {
+    let doomed = path.with_extension(DELETED_EXTENSION);
+    match storage.rename(path, &doomed) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(doomed),
+        other => other?,
+    }
+    if let Some(dir) = path.parent() {
+        storage.sync_dir(dir)?;
+    }
+    let file = storage.open_file(&doomed, Access::ReadWrite)?;
+    file.release(0..file.size());
+    Ok(doomed)
+}
+
+pub(crate) fn failed(error: io::Error, path: impl Into<PathBuf>) -> LogError {
+    let path = path.into();
+    if is_disk_full(&error) {
+        LogError::DiskFull { path }
+    } else {
+        LogError::Io { path, source: error }
+    }
+}

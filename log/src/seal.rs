@@ -1,0 +1,122 @@
+//! Sealing: a segment that will not change again is checked once and gets its footer.
+//!
+//! The footer is what a later start trusts instead of reading the segment.
+
+use crate::batch::BatchHeader;
+use crate::index_block::{Footer, IndexEntry};
+use crate::jobs::{Fence, failed};
+use crate::log_error::{Damage, LogError, LogResult};
+use crate::segment::{PREPARE_UNIT, Segment, lock};
+use crate::walk::{Frame, Walker};
+
+/// Checks every batch of the segment's first `size` bytes and writes its index file anew; with the
+/// footer if the segment is sealed. Does nothing if the log was truncated since `generation`.
+///
+/// # Errors
+/// [`LogError::Corrupt`] if a batch is damaged; then no footer is written.
+pub(crate) fn seal(segment: &Segment, size: u64, fence: &Fence, generation: u64) -> LogResult<()> {
+    let checked = check(segment, size);
+    let current = lock(fence);
+    if *current != generation {
+        // What looked like damage was the truncation.
+        return Ok(());
+    }
+    let checked = checked?;
+    let sealed = segment.is_sealed();
+    if !sealed {
+        let result = segment.index.replace(&checked.entries, None);
+        return result.map_err(|e| failed(e, segment.path()));
+    }
+    let footer = Footer {
+        base: segment.base(),
+        end: checked.end,
+        size: u32::try_from(size).unwrap_or(u32::MAX),
+        checksum: checked.checksum,
+        max_timestamp: checked.max_timestamp,
+        entry_count: checked.entries.len() as u32,
+        leader_epoch: checked.leader_epoch,
+    };
+    assert_eq!(u64::from(footer.size), size, "positions in a segment fit 32 bits");
+    segment
+        .index
+        .replace(&checked.entries, Some(&footer))
+        .map_err(|e| failed(e, segment.path()))?;
+    let file = segment.file().map_err(LogError::io(segment.path()))?;
+    let unused = size.next_multiple_of(PREPARE_UNIT)..file.size();
+    if !unused.is_empty() {
+        file.release(unused);
+    }
+    Ok(())
+}
+
+struct Checked {
+    entries: Vec<IndexEntry>,
+    end: u64,
+    checksum: u32,
+    max_timestamp: i64,
+    leader_epoch: i32,
+}
+
+fn check(segment: &Segment, size: u64) -> LogResult<Checked> {
+    let io_error = LogError::io(segment.path());
+    let file = match segment.file() {
+        Ok(file) => file,
+        Err(error) => return Err(io_error(error)),
+    };
+    let mut walker = Walker::new(&*file, 0, segment.base(), size);
+    let mut checked = Checked {
+        entries: Vec::new(),
+        end: segment.base(),
+        checksum: 0,
+        max_timestamp: -1,
+        leader_epoch: -1,
+    };
+    let mut last_position = 0;
+    while walker.position() < size {
+        let damage = match walker.peek().map_err(LogError::io(segment.path()))? {
+            Frame::Batch(header) => {
+                let mut checksum = checked.checksum;
+                match walker.check(&header, |b| checksum = crc32c::crc32c_append(checksum, b)) {
+                    Ok(()) => {
+                        checked.checksum = checksum;
+                        checked.note(segment, &header, walker.position(), &mut last_position);
+                        walker.advance(&header);
+                        continue;
+                    }
+                    Err(damage) => damage,
+                }
+            }
+            Frame::End => Damage::Missing,
+            Frame::Bad(damage) => damage,
+        };
+        return Err(LogError::Corrupt {
+            path: segment.path().to_owned(),
+            position: walker.position(),
+            offsets: walker.offset()..segment.end().max(walker.offset()),
+            reason: damage,
+        });
+    }
+    Ok(checked)
+}
+
+impl Checked {
+    fn note(
+        &mut self,
+        segment: &Segment,
+        header: &BatchHeader,
+        position: u64,
+        last_position: &mut u64,
+    ) {
+        if position > 0 && position - *last_position >= segment.index.interval() {
+            *last_position = position;
+            self.entries.push(IndexEntry {
+                offset_delta: (header.base_offset() - segment.base()) as u32,
+                position: position as u32,
+                max_timestamp_before: self.max_timestamp,
+            });
+        }
+        self.max_timestamp = self.max_timestamp.max(header.max_timestamp());
+        self.leader_epoch = self.leader_epoch.max(header.leader_epoch());
+        self.end = header.end_offset();
+    }
+}

@@ -1,0 +1,236 @@
+//! Background upkeep of a log: preparing space, storing hints, sealing, removing.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::jobs::{BackgroundDone, BackgroundJob, Work, WorkKind};
+use crate::log::Log;
+use crate::log_error::{LogError, LogResult};
+use crate::segment::{PREPARE_UNIT, Segment, lock};
+
+/// A snapshot of the producer states is taken after this many bytes of batches, so that a restart
+/// walks little more than this.
+const SNAPSHOT_INTERVAL_SIZE: u64 = 4 << 20;
+/// … or after this many times the size of the last snapshot, if that is more.
+const SNAPSHOT_COST_FACTOR: u64 = 32;
+/// About how large a snapshot is per producer, bytes.
+const SNAPSHOT_PRODUCER_SIZE: u64 = 160;
+
+/// What the background has to do, is doing, or could not do.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    in_flight: Vec<WorkKind>,
+    seals: VecDeque<Arc<Segment>>,
+    removals: VecDeque<Vec<PathBuf>>,
+    /// How far ahead of the writer space is prepared, bytes.
+    step: u32,
+    prepared_since_tick: bool,
+    /// The device was full: no hint is written before the next tick.
+    disk_full: bool,
+    appended_since_snapshot: u64,
+    snapshot_wanted: bool,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            in_flight: Vec::new(),
+            seals: VecDeque::new(),
+            removals: VecDeque::new(),
+            step: PREPARE_UNIT as u32,
+            prepared_since_tick: false,
+            disk_full: false,
+            appended_since_snapshot: 0,
+            snapshot_wanted: false,
+        }
+    }
+}
+
+impl Upkeep {
+    pub(crate) fn queue_seal(&mut self, segment: &Arc<Segment>) {
+        self.seals.push_back(segment.clone());
+    }
+
+    pub(crate) fn queue_removal(&mut self, paths: Vec<PathBuf>) {
+        if !paths.is_empty() {
+            self.removals.push_back(paths);
+        }
+    }
+
+    pub(crate) fn want_snapshot(&mut self) {
+        self.snapshot_wanted = true;
+    }
+
+    pub(crate) fn note_appended(&mut self, size: u64) {
+        self.appended_since_snapshot += size;
+    }
+
+    /// An append reserved space; `zeroed` if the background had not prepared it in time.
+    pub(crate) fn note_reserve(&mut self, zeroed: bool) {
+        self.prepared_since_tick |= zeroed;
+    }
+
+    /// Segments that a truncation removed or reopened are not sealed.
+    pub(crate) fn retain_seals(&mut self, keep: impl Fn(&Arc<Segment>) -> bool) {
+        self.seals.retain(keep);
+    }
+
+    fn is_idle(&self, kind: WorkKind) -> bool {
+        !self.in_flight.contains(&kind)
+    }
+}
+
+impl Log {
+    /// The next piece of upkeep, if there is any. Poll until `None`.
+    pub fn poll_background(&mut self) -> Option<BackgroundJob> {
+        if self.poisoned {
+            return None;
+        }
+        let (kind, work) = self
+            .next_removal()
+            .or_else(|| self.next_preparation())
+            .or_else(|| self.next_index_store())
+            .or_else(|| self.next_seal())
+            .or_else(|| self.next_snapshot())?;
+        self.upkeep.in_flight.push(kind);
+        Some(BackgroundJob(work))
+    }
+
+    /// Takes in what a background job did.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`] if the job found damaged batches: repair them. [`LogError::Io`] if the
+    /// device failed: the log is poisoned. A full disk is no error here.
+    pub fn handle_background(&mut self, done: BackgroundDone) -> LogResult<()> {
+        let at = self.upkeep.in_flight.iter().position(|k| *k == done.kind);
+        assert!(at.is_some(), "only a job that is out comes back");
+        if let Some(at) = at {
+            self.upkeep.in_flight.swap_remove(at);
+        }
+        match done.result {
+            Ok(()) => Ok(()),
+            Err(LogError::DiskFull { .. }) => {
+                self.upkeep.disk_full = true;
+                Ok(())
+            }
+            Err(LogError::Io { path, source }) => {
+                self.poisoned = true;
+                Err(LogError::Io { path, source })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets time pass: forgets expired producers, and prepares less space for a partition that is
+    /// written less. `now_ms` is wall time.
+    pub fn tick(&mut self, now_ms: i64) {
+        self.producers.expire(now_ms, self.config.producer_expiration_ms);
+        if !std::mem::take(&mut self.upkeep.prepared_since_tick) {
+            self.upkeep.step = (self.upkeep.step / 2).max(PREPARE_UNIT as u32);
+        }
+        self.upkeep.disk_full = false;
+    }
+
+    fn next_removal(&mut self) -> Option<(WorkKind, Work)> {
+        if !self.upkeep.is_idle(WorkKind::Remove) || self.upkeep.disk_full {
+            return None;
+        }
+        let paths = self.upkeep.removals.pop_front()?;
+        let work = Work::Remove {
+            storage: self.storage.clone(),
+            start_file: self.start_file.clone(),
+            start: self.start(),
+            paths,
+        };
+        Some((WorkKind::Remove, work))
+    }
+
+    fn next_preparation(&mut self) -> Option<(WorkKind, Work)> {
+        let size = self.active.size();
+        let upkeep = &mut self.upkeep;
+        if size == 0 || upkeep.disk_full || !upkeep.is_idle(WorkKind::Prepare) {
+            return None;
+        }
+        let step = u64::from(upkeep.step);
+        let prepared_end = self.active.prepared_end();
+        let limit = u64::from(self.config.segment_size.get()).next_multiple_of(PREPARE_UNIT);
+        if prepared_end.saturating_sub(size) >= step / 2 || prepared_end >= limit {
+            return None;
+        }
+        upkeep.prepared_since_tick = true;
+        upkeep.step = upkeep
+            .step
+            .saturating_mul(2)
+            .min(self.config.prepare_max_size)
+            .max(PREPARE_UNIT as u32);
+        let target = (size + u64::from(upkeep.step)).next_multiple_of(PREPARE_UNIT).min(limit);
+        let work = Work::Prepare { segment: self.active.clone(), target };
+        Some((WorkKind::Prepare, work))
+    }
+
+    fn next_index_store(&mut self) -> Option<(WorkKind, Work)> {
+        let idle = self.upkeep.is_idle(WorkKind::StoreIndex) && !self.upkeep.disk_full;
+        if !idle || !self.active.index.has_full_block() {
+            return None;
+        }
+        let work = Work::StoreIndex {
+            segment: self.active.clone(),
+            fence: self.fence.clone(),
+            generation: *lock(&self.fence),
+        };
+        Some((WorkKind::StoreIndex, work))
+    }
+
+    fn next_seal(&mut self) -> Option<(WorkKind, Work)> {
+        if !self.upkeep.is_idle(WorkKind::Seal) || self.upkeep.disk_full {
+            return None;
+        }
+        let damaged = self.active.index.is_damaged().then(|| self.active.clone());
+        let segment = self.upkeep.seals.pop_front().or(damaged)?;
+        let work = Work::Seal {
+            size: match segment.is_sealed() {
+                true => segment.size(),
+                false => segment.index.tail_position().unwrap_or(segment.size()),
+            },
+            segment,
+            fence: self.fence.clone(),
+            generation: *lock(&self.fence),
+        };
+        Some((WorkKind::Seal, work))
+    }
+
+    fn next_snapshot(&mut self) -> Option<(WorkKind, Work)> {
+        let upkeep = &self.upkeep;
+        let cost = self.producers.len() as u64 * SNAPSHOT_PRODUCER_SIZE * SNAPSHOT_COST_FACTOR;
+        let due = upkeep.appended_since_snapshot >= SNAPSHOT_INTERVAL_SIZE.max(cost);
+        if !(due || upkeep.snapshot_wanted)
+            || upkeep.disk_full
+            || !upkeep.is_idle(WorkKind::Snapshot)
+        {
+            return None;
+        }
+        self.upkeep.appended_since_snapshot = 0;
+        self.upkeep.snapshot_wanted = false;
+        let new = self.snapshots.encode(&self.producers, self.end(), self.epochs.latest());
+        Some((WorkKind::Snapshot, Work::Snapshot { snapshots: self.snapshots.clone(), new }))
+    }
+
+    /// Stores the index and the producer states of a log that is being closed.
+    pub(crate) fn store_hints(&mut self) {
+        // Below this size the walk of the next start is not worth a file.
+        const WORTH_SIZE: u64 = 64 << 10;
+        let worth = self.upkeep.appended_since_snapshot > WORTH_SIZE || !self.producers.is_empty();
+        if worth && self.end() > self.start() {
+            let new = self.snapshots.encode(&self.producers, self.end(), self.epochs.latest());
+            if let Err(error) = self.snapshots.install(&new) {
+                tracing::warn!(dir = %self.dir.display(), %error, "no producer snapshot stored");
+            }
+        }
+        if self.active.size() > WORTH_SIZE
+            && let Err(error) = self.active.index.store(true)
+        {
+            tracing::warn!(dir = %self.dir.display(), %error, "no index stored");
+        }
+    }
+}
