@@ -130,7 +130,9 @@ pub struct Adopt {
     pub log_start: u64,
     /// Base of the first batch, or the end of the adoption if there is none.
     pub from: u64,
-    /// Round of the leader's batch that ends at `from`, if the leader still knows it.
+    /// Round of the leader's batch that ends at `from`; if the leader has forgotten that, of the
+    /// one that begins there. A follower whose own batch ending there is of this round holds the
+    /// leader's log below `from`.
     pub prev_round: Option<u32>,
     /// The follower's log ends before, or differs at, the leader's log start: restart it there.
     pub restart: bool,

@@ -324,6 +324,10 @@ impl Phase2 {
         let Some(progress) = self.followers.get_mut(&node) else { return };
         let decided_end = core.log.decided_end();
         let from = progress.next;
+        // Below the log start the round may be forgotten. A follower whose log ends in the round
+        // that goes on at the start has that round's log up to there, just the same.
+        let history = core.log.history();
+        let prev_round = history.round_before(from).or_else(|| history.round_at(from));
         progress.sent(&batches);
         progress.active_tick = core.tick;
         let message = match progress.stage {
@@ -335,7 +339,7 @@ impl Phase2 {
                     ballot: self.ballot,
                     log_start: core.log.start(),
                     from,
-                    prev_round: core.log.history().round_before(from),
+                    prev_round,
                     restart,
                     batches,
                     adopted_end,
