@@ -16,7 +16,8 @@ const SHOWN_LENGTH: usize = 80;
 pub enum LoggingError {
     /// `SYNOD_LOG` is no filter.
     #[error(
-        "SYNOD_LOG = {filter:?}: expected levels such as info or warn,synod_broker::net=debug: {reason}"
+        "SYNOD_LOG = {filter:?}: expected levels such as info or warn,synod_broker::net=debug: \
+         {reason}"
     )]
     Filter {
         /// The variable's value.

@@ -13,7 +13,7 @@ pub(super) enum ConfigCommand {
     #[command(after_help = "Example:\n  synod config check --config synod.toml --json")]
     Check {
         #[command(flatten)]
-        flags: ConfigArgs,
+        flags: Box<ConfigArgs>,
         /// Print JSON
         #[arg(short = 'J', long)]
         json: bool,

@@ -1,7 +1,7 @@
 //! The `synod` command line: which commands there are, and how their mistakes are told.
 //!
-//! Results go to stdout, everything else to stderr. A mistake is one line that begins with `synod:`.
-//! Exit codes: 0 done, 1 the operation failed, 2 the command line or configuration is wrong.
+//! Results go to stdout, everything else to stderr. A mistake is one line that begins with
+//! `synod:`. Exit codes: 0 done, 1 the operation failed, 2 the command line or configuration is wrong.
 
 mod config;
 mod output;

@@ -21,7 +21,7 @@ When clients can connect, one line on stdout says where:
 #[command(after_help = EXAMPLES)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
-    flags: ConfigArgs,
+    flags: Box<ConfigArgs>,
 }
 
 /// Flags that set the configuration. Values are judged by the configuration, not by clap, so that

@@ -139,7 +139,8 @@ fn unknown_keys_name_the_nearest_with_file_and_line() {
     assert_eq!(
         problems(&file("node_id = 1\nlisten_address = \"x\"\n\n[limits]\nframe_sise = 1\n")),
         [
-            r#"synod.toml:2: unknown key "listen_address"; `synod config show-default` lists the known ones"#,
+            "synod.toml:2: unknown key \"listen_address\"; `synod config show-default` lists the \
+             known ones",
             r#"synod.toml:5: unknown key "limits.frame_sise"; did you mean "limits.frame_size"?"#,
         ]
     );
@@ -159,7 +160,8 @@ fn unknown_keys_name_the_nearest_with_file_and_line() {
     assert_eq!(
         problems(&env([("SYNOD_LISTN", "x")])),
         [
-            r#"environment variable SYNOD_LISTN: unknown key "SYNOD_LISTN"; did you mean "SYNOD_LISTEN"?"#
+            "environment variable SYNOD_LISTN: unknown key \"SYNOD_LISTN\"; did you mean \
+             \"SYNOD_LISTEN\"?"
         ]
     );
     let layers =

@@ -50,7 +50,8 @@ impl FromStr for ByteSize {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The greatest binary unit that divides the size; decimal ones are only read.
-        match SIZE_UNITS[..4].iter().find(|(_, scale)| self.0 > 0 && self.0 % scale == 0) {
+        match SIZE_UNITS[..4].iter().find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale))
+        {
             Some((unit, scale)) => write!(f, "{}{unit}", self.0 / scale),
             None => write!(f, "{}", self.0),
         }
@@ -74,7 +75,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, NotAValue> {
 /// The inverse of [`parse_duration`] with the greatest unit that divides the time.
 pub(super) fn show_duration(time: Duration) -> String {
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    match TIME_UNITS.iter().find(|(_, scale)| ms > 0 && ms % scale == 0) {
+    match TIME_UNITS.iter().find(|(_, scale)| ms > 0 && ms.is_multiple_of(*scale)) {
         Some((unit, scale)) => format!("{}{unit}", ms / scale),
         None => format!("{ms}ms"),
     }
@@ -221,7 +222,11 @@ impl fmt::Display for Cluster {
 
 /// Declares an enum whose variants have one lower-case word each.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ }) => {
+    (
+        $(#[$doc:meta])* $name:ident {
+            $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+
+        }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum $name {
