@@ -359,3 +359,6 @@ impl<S: StateMachine> fmt::Debug for StateLog<S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,3 +67,6 @@ impl ControllerContext {
         ConfigView { image, statics: &self.statics, broker: self.broker }
     }
 }
+
+#[cfg(test)]
+mod tests;

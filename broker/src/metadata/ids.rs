@@ -38,8 +38,11 @@ impl fmt::Display for BrokerId {
 pub struct TopicId([u8; 16]);
 
 impl TopicId {
+    /// The bytes of [`TopicId::METADATA`].
+    pub const METADATA_BYTES: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+
     /// The id of the metadata group's own log; never a user's topic.
-    pub const METADATA: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    pub const METADATA: Self = Self(Self::METADATA_BYTES);
 
     /// Takes the id's bytes; `None` for the two ids that no topic may have (all zero, and
     /// [`TopicId::METADATA`]).

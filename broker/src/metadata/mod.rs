@@ -23,4 +23,5 @@ pub use ids::{BrokerId, TopicId};
 pub use image::{MetadataImage, PartitionImage, TopicImage};
 pub use publish::{ImagePublisher, ImageReader};
 pub use record::MetadataRecord;
-pub use topic_config::TopicConfig;
+pub use request::{BeginControl, ProducerIdBlock, RegisterBroker};
+pub use topic_config::{TimestampType, TopicConfig};

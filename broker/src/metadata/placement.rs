@@ -2,9 +2,9 @@
 //!
 //! Every broker owns [`VIRTUAL_NODES`] points on a ring of 64-bit hashes. A partition's replicas
 //! are the first brokers met clockwise from the partition's own point that are not full, racks
-//! that have none of its replicas first. A broker is full at [`LOAD_BOUND`] times the mean, so no
-//! broker ever gets far more than its share, and because points do not move when a broker joins,
-//! only the new broker's share of the partitions would be placed elsewhere than before.
+//! that have none of its replicas first. A broker is full at [`LOAD_BOUND`] percent of the mean, so
+//! with equal racks no broker gets far more than its share, and because points do not move when a
+//! broker joins, little more than the new broker's share would be placed elsewhere than before.
 //!
 //! Leaders are bounded in the same way, apart from replicas: the first replica is the preferred
 //! leader.
@@ -105,8 +105,8 @@ impl Placement {
             .or_else(|| walk.iter().find(|broker| may_lead(broker)))
             .or(walk.first())?;
         let mut replicas = vec![*leader];
-        // Racks that have no replica yet before those that have, and room before want of it.
-        for (new_rack, room) in [(true, true), (false, true), (true, false), (false, false)] {
+        // A rack without a replica comes before room on a broker: a lost rack costs more than load.
+        for (new_rack, room) in [(true, true), (true, false), (false, true), (false, false)] {
             for broker in &walk {
                 let fits = replicas.len() < replica_count
                     && !replicas.contains(broker)
@@ -179,3 +179,6 @@ fn hash(value: u64) -> u64 {
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
 }
+
+#[cfg(test)]
+mod tests;

@@ -203,3 +203,133 @@ impl MetadataRecord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic() -> TopicId {
+        TopicId::from_bytes(*b"0123456789abcdef")
+    }
+
+    /// Every kind with its text in the log. A changed text would orphan existing logs.
+    fn golden() -> Vec<(MetadataRecord, &'static str)> {
+        let (topic, broker) = (topic(), BrokerId(1));
+        let endpoints = vec![
+            Endpoint { listener: Listener::Kafka, host: None, port: 9092 },
+            Endpoint { listener: Listener::Peer, host: Some("b1".into()), port: 9192 },
+        ];
+        let replicas = vec![BrokerId(1), BrokerId(2)];
+        vec![
+            (
+                MetadataRecord::ClusterFormed { cluster_id: "c".into() },
+                r#"{"kind":"cluster_formed","cluster_id":"c"}"#,
+            ),
+            (
+                MetadataRecord::ControllerElected { broker, round: 3 },
+                r#"{"kind":"controller_elected","broker":1,"round":3}"#,
+            ),
+            (
+                MetadataRecord::BrokerRegistered {
+                    broker,
+                    incarnation: topic,
+                    endpoints,
+                    rack: Some("r".into()),
+                },
+                r#"{"kind":"broker_registered","broker":1,"incarnation":"MDEyMzQ1Njc4OWFiY2RlZg","endpoints":[{"listener":"kafka","port":9092},{"listener":"peer","host":"b1","port":9192}],"rack":"r"}"#,
+            ),
+            (
+                MetadataRecord::LeadershipRenewed { broker },
+                r#"{"kind":"leadership_renewed","broker":1}"#,
+            ),
+            (
+                MetadataRecord::TopicCreated { topic, name: "t".into() },
+                r#"{"kind":"topic_created","topic":"MDEyMzQ1Njc4OWFiY2RlZg","name":"t"}"#,
+            ),
+            (
+                MetadataRecord::PartitionCreated {
+                    topic,
+                    partition: 0,
+                    replicas: replicas.clone(),
+                    leader: broker,
+                    round: 1,
+                },
+                r#"{"kind":"partition_created","topic":"MDEyMzQ1Njc4OWFiY2RlZg","partition":0,"replicas":[1,2],"leader":1,"round":1}"#,
+            ),
+            (
+                MetadataRecord::Appointed {
+                    topic,
+                    partition: 0,
+                    leader: broker,
+                    round: 2,
+                    replicas,
+                },
+                r#"{"kind":"appointed","topic":"MDEyMzQ1Njc4OWFiY2RlZg","partition":0,"leader":1,"round":2,"replicas":[1,2]}"#,
+            ),
+            (
+                MetadataRecord::TopicDeleted { topic },
+                r#"{"kind":"topic_deleted","topic":"MDEyMzQ1Njc4OWFiY2RlZg"}"#,
+            ),
+            (
+                MetadataRecord::ConfigSet {
+                    resource: ConfigScope::Topic(topic),
+                    name: "retention.ms".into(),
+                    value: "1".into(),
+                },
+                r#"{"kind":"config_set","resource":{"topic":"MDEyMzQ1Njc4OWFiY2RlZg"},"name":"retention.ms","value":"1"}"#,
+            ),
+            (
+                MetadataRecord::ConfigRemoved {
+                    resource: ConfigScope::AllBrokers,
+                    name: "n".into(),
+                },
+                r#"{"kind":"config_removed","resource":"all_brokers","name":"n"}"#,
+            ),
+            (
+                MetadataRecord::ProducerIdsAllocated { broker, end: 1000, count: 1000 },
+                r#"{"kind":"producer_ids_allocated","broker":1,"end":1000,"count":1000}"#,
+            ),
+        ]
+    }
+
+    #[test]
+    fn text_of_every_kind_stays_as_it_is() {
+        let golden = golden();
+        assert_eq!(golden.len(), KINDS.len(), "a new kind needs its line here");
+        for ((record, text), kind) in golden.into_iter().zip(KINDS) {
+            assert_eq!(std::str::from_utf8(&record.encode()).unwrap(), text);
+            assert_eq!(MetadataRecord::decode(text.as_bytes()).unwrap(), record);
+            assert!(text.starts_with(&format!(r#"{{"kind":"{kind}""#)));
+        }
+    }
+
+    #[test]
+    fn a_newer_kind_is_refused_by_name_and_a_newer_field_is_not() {
+        let newer = br#"{"kind":"acl_created","rule":1}"#;
+        let error = MetadataRecord::decode(newer).unwrap_err();
+        assert!(
+            matches!(&error, MetadataDecodeError::UnknownKind { kind } if kind == "acl_created")
+        );
+        assert!(error.to_string().contains("upgrade"), "{error}");
+        let field = br#"{"kind":"leadership_renewed","broker":1,"reason":"restart"}"#;
+        assert!(MetadataRecord::decode(field).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_record_is_malformed() {
+        let cases: [&[u8]; 8] = [
+            b"",
+            b"\xff",
+            b"[]",
+            b"{}",
+            br#"{"kind":1}"#,
+            br#"{"kind":"topic_deleted"}"#,
+            br#"{"kind":"topic_deleted","topic":"x"}"#,
+            br#"{"kind":"leadership_renewed","broker":-1}"#,
+        ];
+        for value in cases {
+            let error = MetadataRecord::decode(value).unwrap_err();
+            assert!(matches!(error, MetadataDecodeError::Malformed(_)), "{value:?}: {error}");
+        }
+    }
+}
