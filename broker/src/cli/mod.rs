@@ -1,7 +1,8 @@
 //! The `synod` command line: which commands there are, and how their mistakes are told.
 //!
 //! Results go to stdout, everything else to stderr. A mistake is one line that begins with
-//! `synod:`. Exit codes: 0 done, 1 the operation failed, 2 the command line or configuration is wrong.
+//! `synod:`. Exit codes: 0 done, 1 the operation failed, 2 the command line or the configuration
+//! is wrong.
 
 mod config;
 mod output;

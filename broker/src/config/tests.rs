@@ -159,10 +159,8 @@ fn unknown_keys_name_the_nearest_with_file_and_line() {
     }
     assert_eq!(
         problems(&env([("SYNOD_LISTN", "x")])),
-        [
-            "environment variable SYNOD_LISTN: unknown key \"SYNOD_LISTN\"; did you mean \
-             \"SYNOD_LISTEN\"?"
-        ]
+        ["environment variable SYNOD_LISTN: unknown key \"SYNOD_LISTN\"; did you mean \
+             \"SYNOD_LISTEN\"?"]
     );
     let layers =
         Layers { flags: vec![("--set".into(), "shard".into(), "1".into())], ..Layers::default() };
