@@ -45,6 +45,10 @@ start() {
     kafka=${kafka%% *}
 }
 
+mib() {
+    awk -v bytes="$1" 'BEGIN { print bytes / 1048576 }'
+}
+
 median() {
     sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
@@ -54,7 +58,7 @@ cp "$synod" "$work/stripped"
 strip "$work/stripped" 2>/dev/null || true
 stripped=$(stat -c %s "$work/stripped")
 printf 'binary              %6.1f MiB stripped (%.1f MiB as built); aim 20\n' \
-    "$(bc -l <<<"$stripped / 1048576")" "$(bc -l <<<"$size / 1048576")"
+    "$(mib "$stripped")" "$(mib "$size")"
 
 for run in 1 2 3 4 5 6 7 8 9; do
     start "$work/empty-$run"

@@ -114,6 +114,13 @@ impl Metrics {
         errors[index].add(1);
     }
 
+    /// Counts a client connection as accepted, and as open until the guard is dropped.
+    pub fn connection_opened(self: &Arc<Metrics>) -> OpenConnection {
+        self.connections.accepted.add(1);
+        self.connections.open.add(1);
+        OpenConnection { metrics: self.clone() }
+    }
+
     /// The counters of a topic, made at the first call. Keep the `Arc`: the lookup locks.
     ///
     /// Call it for topics that exist only: each name is kept until [`forget_topic`].
@@ -146,6 +153,18 @@ impl Metrics {
     fn read_topics(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Arc<TopicMetrics>>> {
         // A map of counters is valid whatever a panicking thread was doing with it.
         self.topics.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// An open client connection, counted until dropped.
+#[derive(Debug)]
+pub struct OpenConnection {
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.metrics.connections.open.add(-1);
     }
 }
 

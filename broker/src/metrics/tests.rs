@@ -225,6 +225,17 @@ fn a_topic_is_one_set_of_counters_until_forgotten() {
 }
 
 #[test]
+fn a_connection_is_open_until_its_guard_is_dropped() {
+    let metrics = Arc::new(Metrics::new());
+    let (first, second) = (metrics.connection_opened(), metrics.connection_opened());
+    assert_eq!(metrics.connections.open.value(), 2);
+    drop(first);
+    drop(second);
+    assert_eq!(metrics.connections.open.value(), 0);
+    assert_eq!(metrics.connections.accepted.value(), 2);
+}
+
+#[test]
 fn label_values_are_escaped() {
     let metrics = Metrics::new();
     metrics.topic("a\"b\\c\nd");
