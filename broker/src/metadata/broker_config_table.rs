@@ -273,3 +273,65 @@ static FIXED: &[FixedKey] = &[
         "The largest request (limits.frame_size)."
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::{BrokerId, MetadataImage, StaticConfigs};
+
+    fn effective(name: &str, config: &Config) -> Effective {
+        let (image, statics) = (MetadataImage::default(), StaticConfigs::new(config).unwrap());
+        let view = ConfigView { image: &image, statics: &statics, broker: BrokerId(1) };
+        BrokerKey::find(name).unwrap().effective(&view, config)
+    }
+
+    #[test]
+    fn every_name_is_found_and_stands_once() {
+        let all = BrokerKey::all();
+        assert!(all.is_sorted_by(|a, b| a.name() < b.name()));
+        for key in &all {
+            assert_eq!(BrokerKey::find(key.name()).unwrap().name(), key.name());
+            assert!(key.doc().ends_with('.'), "{}", key.name());
+        }
+        assert!(BrokerKey::find("nope").is_none());
+    }
+
+    #[test]
+    fn only_what_topics_follow_first_or_tools_set_is_dynamic() {
+        for (name, dynamic) in [
+            ("log.retention.ms", true),
+            ("log.retention.hours", false),
+            ("log.retention.minutes", false),
+            ("message.max.bytes", true),
+            ("min.insync.replicas", true),
+            ("leader.replication.throttled.rate", true),
+            ("num.partitions", false),
+            ("log.dirs", false),
+            ("node.id", false),
+        ] {
+            assert_eq!(BrokerKey::find(name).unwrap().dynamic().is_some(), dynamic, "{name}");
+        }
+    }
+
+    #[test]
+    fn values_of_the_configuration_say_whether_they_were_set() {
+        let default = effective("num.partitions", &Config::default());
+        assert_eq!((default.value.as_deref(), default.source), (Some("1"), ConfigSource::Default));
+        let config = Config { num_partitions: 6, ..Config::default() };
+        let set = effective("num.partitions", &config);
+        assert_eq!((set.value.as_deref(), set.source), (Some("6"), ConfigSource::Static));
+        let sources: Vec<_> = set.synonyms.iter().map(|s| (s.value.as_str(), s.source)).collect();
+        assert_eq!(sources, [("6", ConfigSource::Static), ("1", ConfigSource::Default)]);
+        assert_eq!(effective("broker.rack", &config).value, None);
+    }
+
+    #[test]
+    fn of_several_names_only_the_last_has_a_built_in_value() {
+        let config = Config::default();
+        assert_eq!(effective("log.retention.ms", &config).value, None);
+        assert_eq!(effective("log.retention.minutes", &config).value, None);
+        assert_eq!(effective("log.retention.hours", &config).value.as_deref(), Some("168"));
+        assert_eq!(effective("log.roll.hours", &config).value.as_deref(), Some("168"));
+        assert_eq!(effective("log.segment.bytes", &config).value.as_deref(), Some("1073741824"));
+    }
+}

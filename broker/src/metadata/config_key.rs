@@ -221,3 +221,90 @@ fn edit_distance(from: &str, to: &str) -> usize {
     }
     row[to.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::topic_config_table::topic_key;
+
+    #[test]
+    fn values_are_brought_to_one_form() {
+        for (name, value, canonical) in [
+            ("retention.ms", " 7 ", "7"),
+            ("retention.ms", "+7", "7"),
+            ("retention.ms", "-1", "-1"),
+            ("retention.bytes", "-5", "-5"),
+            ("preallocate", "TRUE", "true"),
+            ("cleanup.policy", " compact , delete,", "compact,delete"),
+            ("cleanup.policy", "", ""),
+            ("min.cleanable.dirty.ratio", "1", "1.0"),
+            ("min.cleanable.dirty.ratio", ".5", "0.5"),
+            ("leader.replication.throttled.replicas", "*", "*"),
+            ("leader.replication.throttled.replicas", "0:1, 1:2", "0:1,1:2"),
+            ("unclean.leader.election.enable", "False", "false"),
+            ("compression.type", "lz4", "lz4"),
+        ] {
+            assert_eq!(topic_key(name).unwrap().canonical(value).unwrap(), canonical, "{name}");
+        }
+    }
+
+    /// What Apache Kafka 4.3 answers, where this broker has the same rule.
+    #[test]
+    fn refusals_say_what_is_expected() {
+        for (name, value, expected) in [
+            ("retention.ms", "abc", "Not a number of type LONG"),
+            ("retention.ms", "", "Not a number of type LONG"),
+            ("retention.ms", "1.5", "Not a number of type LONG"),
+            ("retention.ms", "9223372036854775808", "Not a number of type LONG"),
+            ("retention.ms", "-2", "Value must be at least -1"),
+            ("segment.bytes", "1", "Value must be at least 1048576"),
+            ("segment.bytes", "99999999999", "Not a number of type INT"),
+            ("segment.ms", "0", "Value must be at least 1"),
+            ("max.message.bytes", "-1", "Value must be at least 0"),
+            ("min.insync.replicas", "0", "Value must be at least 1"),
+            ("flush.messages", "0", "Value must be at least 1"),
+            ("compression.gzip.level", "10", "Value must be no more than 9"),
+            ("preallocate", "maybe", "Expected value to be either true or false"),
+            ("cleanup.policy", "foo", "String must be one of: compact, delete"),
+            ("cleanup.policy", "delete,foo", "String must be one of: compact, delete"),
+            (
+                "compression.type",
+                "brotli",
+                "String must be one of: uncompressed, zstd, lz4, snappy, gzip, producer",
+            ),
+            ("message.timestamp.type", "x", "String must be one of: CreateTime, LogAppendTime"),
+            ("min.cleanable.dirty.ratio", "1.5", "Value must be no more than 1"),
+            ("min.cleanable.dirty.ratio", "-0.1", "Value must be at least 0"),
+            ("min.cleanable.dirty.ratio", "NaN", "Not a number of type DOUBLE"),
+        ] {
+            let error = topic_key(name).unwrap().canonical(value).unwrap_err();
+            assert_eq!(error.kind, AdminErrorKind::InvalidConfig);
+            let wanted = format!("Invalid value {value} for configuration {name}: {expected}");
+            assert_eq!(error.message, wanted);
+        }
+        let throttle = topic_key("leader.replication.throttled.replicas").unwrap();
+        for value in ["x", "1", "1:", "1:x", "1:2,x"] {
+            assert!(throttle.canonical(value).is_err(), "{value}");
+        }
+        let long = "9".repeat(100_000);
+        let error = topic_key("retention.ms").unwrap().canonical(&long).unwrap_err();
+        assert!(error.message.len() < 300, "a client's text is cut");
+    }
+
+    #[test]
+    fn the_nearest_name_is_suggested_only_if_it_is_near() {
+        let known = ["retention.ms", "retention.bytes", "segment.ms", "flush.ms"];
+        for (name, expected) in [
+            ("retention_ms", Some("retention.ms")),
+            ("retentionms", Some("retention.ms")),
+            ("retention.byte", Some("retention.bytes")),
+            ("segmentms", Some("segment.ms")),
+            ("x", None),
+            ("", None),
+            ("replication.factor", None),
+        ] {
+            assert_eq!(nearest(name, known.into_iter()), expected, "{name}");
+        }
+        assert_eq!(nearest(&"retention.ms".repeat(20), known.into_iter()), None);
+    }
+}

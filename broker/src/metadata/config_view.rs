@@ -194,3 +194,126 @@ pub fn followed_by(broker_name: &str) -> Option<(&'static ConfigKey, &'static Sy
         Some((key, synonym))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metadata::{MetadataRecord, TopicConfig, TopicId};
+
+    /// A cluster with topic "t" and the given settings.
+    fn image(settings: &[(ConfigScope, &str, &str)]) -> MetadataImage {
+        let mut image = MetadataImage::default();
+        let fixed = [
+            MetadataRecord::ClusterFormed { cluster_id: "c".into() },
+            MetadataRecord::TopicCreated { topic: id(), name: "t".into() },
+        ];
+        let set = settings.iter().map(|(resource, name, value)| MetadataRecord::ConfigSet {
+            resource: *resource,
+            name: (*name).into(),
+            value: (*value).into(),
+        });
+        for record in fixed.into_iter().chain(set) {
+            image.apply(image.end(), &record).unwrap();
+        }
+        image
+    }
+
+    fn id() -> TopicId {
+        TopicId::from_bytes([1; 16])
+    }
+
+    const ONE: ConfigScope = ConfigScope::Broker(BrokerId(1));
+    const OTHER: ConfigScope = ConfigScope::Broker(BrokerId(2));
+    const ALL: ConfigScope = ConfigScope::AllBrokers;
+
+    fn statics(values: &[(&str, &str)]) -> Result<StaticConfigs, AdminError> {
+        let topic_defaults =
+            values.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        StaticConfigs::new(&Config { topic_defaults, ..Config::default() })
+    }
+
+    #[test]
+    fn the_nearest_place_wins_and_all_are_told() {
+        let topic = ConfigScope::Topic(id());
+        let image = image(&[
+            (topic, "retention.ms", "1"),
+            (ONE, "log.retention.ms", "2"),
+            (OTHER, "log.retention.ms", "99"),
+            (ALL, "log.retention.ms", "3"),
+        ]);
+        let statics = statics(&[("retention.ms", "4")]).unwrap();
+        let view = ConfigView { image: &image, statics: &statics, broker: BrokerId(1) };
+        let key = topic_key("retention.ms").unwrap();
+        let effective = view.topic_setting(key, image.topic("t").unwrap());
+        assert_eq!(
+            (effective.value.as_deref(), effective.source),
+            (Some("1"), ConfigSource::Topic)
+        );
+        let told: Vec<_> =
+            effective.synonyms.iter().map(|s| (s.name, s.value.as_str(), s.source)).collect();
+        assert_eq!(
+            told,
+            [
+                ("retention.ms", "1", ConfigSource::Topic),
+                ("log.retention.ms", "2", ConfigSource::Broker),
+                ("log.retention.ms", "3", ConfigSource::AllBrokers),
+                ("log.retention.ms", "4", ConfigSource::Static),
+                ("log.retention.hours", "168", ConfigSource::Default),
+            ]
+        );
+        let default = view.topic_default(key);
+        assert_eq!((default.value.as_deref(), default.source), (Some("2"), ConfigSource::Broker));
+    }
+
+    #[test]
+    fn units_are_converted_and_built_in_values_are_exact() {
+        let (image, statics) = (image(&[(ONE, "log.retention.hours", "2")]), statics(&[]).unwrap());
+        let view = ConfigView { image: &image, statics: &statics, broker: BrokerId(1) };
+        let value = |name| view.topic_default(topic_key(name).unwrap()).value.unwrap();
+        assert_eq!(value("retention.ms"), "7200000");
+        for key in TOPIC_KEYS.iter().filter(|key| key.name != "retention.ms") {
+            assert_eq!(value(key.name), key.default, "{}", key.name);
+        }
+        assert_eq!(multiplied("9223372036854775807", 3_600_000), i64::MAX.to_string());
+        assert_eq!(multiplied("-1", 3_600_000), "-1");
+    }
+
+    #[test]
+    fn defaults_in_the_configuration_are_checked() {
+        let error = statics(&[("segment.bytes", "1")]).unwrap_err();
+        assert!(error.message.contains("segment.bytes"), "{error}");
+    }
+
+    #[test]
+    fn settings_come_in_the_brokers_types() {
+        let topic = ConfigScope::Topic(id());
+        let image = image(&[
+            (topic, "cleanup.policy", "compact,delete"),
+            (topic, "retention.ms", "-1"),
+            (topic, "retention.bytes", "12"),
+            (topic, "message.timestamp.type", "LogAppendTime"),
+            (topic, "segment.ms", "60000"),
+            // As a version with other rules might have stored it.
+            (topic, "max.message.bytes", "plenty"),
+        ]);
+        let statics = statics(&[]).unwrap();
+        let view = ConfigView { image: &image, statics: &statics, broker: BrokerId(1) };
+        let config = TopicConfig::new(image.topic("t").unwrap(), &view);
+        let expected = TopicConfig {
+            delete: true,
+            compact: true,
+            retention: None,
+            retention_size: Some(12),
+            segment_size: 1 << 30,
+            segment_age: Duration::from_secs(60),
+            index_interval_size: 4096,
+            max_batch_size: 1_048_588,
+            timestamp_type: crate::metadata::TimestampType::LogAppendTime,
+            timestamp_before_max: Duration::from_millis(i64::MAX as u64),
+            timestamp_after_max: Duration::from_secs(3600),
+        };
+        assert_eq!(config, expected);
+    }
+}

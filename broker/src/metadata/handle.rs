@@ -210,3 +210,79 @@ fn not_done(reason: NotDone) -> AdminError {
     };
     AdminError::new(kind, reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn context() -> Arc<ControllerContext> {
+        Arc::new(ControllerContext::new(&Config::default()).unwrap())
+    }
+
+    fn begin() -> BeginControl {
+        BeginControl { broker: BrokerId(1), round: 1, new_cluster_id: "c".into() }
+    }
+
+    /// Takes every request from the inbox, decides it at once and answers.
+    async fn serve(mut inbox: mpsc::Receiver<ControllerRequest>) {
+        let mut log = StateLog::new(MetadataImage::default(), 0);
+        log.handle_leading();
+        while let Some(request) = inbox.recv().await {
+            request.submit(&mut log, &context());
+            while let Some(proposal) = log.poll_proposal() {
+                log.handle_decided(proposal.base_offset, &proposal.records).unwrap().send();
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn requests_come_back_with_what_was_decided() {
+        let (handle, inbox) = ControllerHandle::new(2);
+        let client = async move {
+            handle.begin_control(begin()).await.unwrap();
+            let kind = |error: AdminError| error.kind;
+            let error = handle.auto_create_topic("t").await.map_err(kind).unwrap_err();
+            assert_eq!(error, AdminErrorKind::InvalidReplicationFactor, "no broker yet");
+            let registration = RegisterBroker {
+                broker: BrokerId(1),
+                incarnation: random_topic_id().unwrap(),
+                endpoints: Vec::new(),
+                rack: None,
+            };
+            handle.register_broker(registration).await.unwrap();
+            handle.auto_create_topic("t").await.unwrap();
+            handle.auto_create_topic("t").await.unwrap();
+            let error = handle.auto_create_topic("../x").await.map_err(kind).unwrap_err();
+            assert_eq!(error, AdminErrorKind::InvalidTopicName);
+            let deleted = handle.delete_topics(vec![TopicRef::Name("t".into())]).await.unwrap();
+            assert_eq!(deleted[0].as_ref().unwrap().name, "t");
+            let block = handle.allocate_producer_ids(BrokerId(1), 5).await.unwrap();
+            assert_eq!((block.start, block.count), (0, 5));
+        };
+        tokio::join!(client, serve(inbox));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn whoever_does_not_lead_says_so() {
+        let (handle, mut inbox) = ControllerHandle::new(2);
+        let mut log = StateLog::new(MetadataImage::default(), 0);
+        let server = async {
+            let request = inbox.recv().await.unwrap();
+            request.submit(&mut log, &context());
+            // The next one is taken, and then the broker stops.
+            drop(inbox.recv().await.unwrap());
+            drop(inbox);
+        };
+        let client = async {
+            let kinds = [
+                handle.begin_control(begin()).await.unwrap_err().kind,
+                handle.begin_control(begin()).await.unwrap_err().kind,
+                handle.begin_control(begin()).await.unwrap_err().kind,
+            ];
+            use AdminErrorKind::{NotController, OutcomeUnknown};
+            assert_eq!(kinds, [NotController, OutcomeUnknown, NotController]);
+        };
+        tokio::join!(client, server);
+    }
+}

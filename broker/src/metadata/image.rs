@@ -373,3 +373,6 @@ impl StateMachine for MetadataImage {
         Ok(MetadataRecord::decode(value)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

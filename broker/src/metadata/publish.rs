@@ -76,3 +76,26 @@ impl ImageReader {
         Some(self.image())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::MetadataRecord;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn readers_see_what_is_published_and_hear_of_it() {
+        let (publisher, mut reader) = ImagePublisher::new(MetadataImage::default());
+        assert_eq!(reader.image().end(), 0);
+        let old = reader.peek().clone();
+        let mut image = MetadataImage::default();
+        image.apply(0, &MetadataRecord::ClusterFormed { cluster_id: "c".into() }).unwrap();
+        publisher.publish(image.clone());
+        assert_eq!(reader.changed().await.unwrap().end(), 1);
+        assert_eq!(reader.applied(1).await.unwrap().cluster_id(), image.cluster_id());
+        assert_eq!(publisher.reader().image().end(), 1);
+        assert_eq!(old.end(), 0, "an image in use stays as it is");
+        drop(publisher);
+        assert!(reader.changed().await.is_none());
+        assert!(reader.applied(2).await.is_none());
+    }
+}

@@ -331,3 +331,51 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
          weakens what acks=all means."
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_ordered_and_their_defaults_are_valid() {
+        assert!(TOPIC_KEYS.is_sorted_by(|a, b| a.name < b.name));
+        for key in TOPIC_KEYS {
+            assert_eq!(key.canonical(key.default).unwrap(), key.default, "{}", key.name);
+            assert!(key.doc.ends_with('.'), "{}", key.name);
+            assert!(std::ptr::eq(topic_key(key.name).unwrap(), key));
+        }
+        assert!(topic_key("nope").is_none());
+    }
+
+    /// The settings that a topic of Apache Kafka 4.3 has, with their defaults: tools expect all.
+    #[test]
+    fn every_setting_of_kafka_is_there_with_its_default() {
+        let kafka = "cleanup.policy=delete compression.gzip.level=-1 compression.lz4.level=9 \
+            compression.type=producer compression.zstd.level=3 delete.retention.ms=86400000 \
+            file.delete.delay.ms=60000 flush.messages=9223372036854775807 \
+            flush.ms=9223372036854775807 follower.replication.throttled.replicas= \
+            index.interval.bytes=4096 leader.replication.throttled.replicas= \
+            local.retention.bytes=-2 local.retention.ms=-2 \
+            max.compaction.lag.ms=9223372036854775807 max.message.bytes=1048588 \
+            message.timestamp.after.max.ms=3600000 \
+            message.timestamp.before.max.ms=9223372036854775807 \
+            message.timestamp.type=CreateTime min.cleanable.dirty.ratio=0.5 \
+            min.compaction.lag.ms=0 min.insync.replicas=1 preallocate=false \
+            remote.log.copy.disable=false remote.log.delete.on.disable=false \
+            remote.storage.enable=false retention.bytes=-1 retention.ms=604800000 \
+            segment.bytes=1073741824 segment.index.bytes=10485760 segment.jitter.ms=0 \
+            segment.ms=604800000 unclean.leader.election.enable=false";
+        let ours: Vec<_> = TOPIC_KEYS.iter().map(|k| format!("{}={}", k.name, k.default)).collect();
+        assert_eq!(ours, kafka.split_whitespace().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn broker_level_names_are_distinct() {
+        let mut names: Vec<_> =
+            TOPIC_KEYS.iter().flat_map(|key| key.follows).map(|synonym| synonym.name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
