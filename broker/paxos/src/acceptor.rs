@@ -151,11 +151,12 @@ impl Core {
             return Err(InputError::MalformedBatches);
         }
         if ballot != self.promised {
-            self.learn_from_stale_leader(message.decided_end);
+            self.learn_unadopted(message.decided_end);
             self.nack(ballot.node, ballot);
             return Ok(());
         }
         if self.accepted_ballot != ballot {
+            self.learn_unadopted(message.decided_end);
             self.complain(message.decided_end);
             return Ok(());
         }
@@ -179,11 +180,12 @@ impl Core {
     pub(crate) fn handle_decide(&mut self, message: &Decide) {
         let ballot = message.ballot;
         if ballot != self.promised {
-            self.learn_from_stale_leader(message.decided_end);
+            self.learn_unadopted(message.decided_end);
             self.nack(ballot.node, ballot);
             return;
         }
         if self.accepted_ballot != ballot {
+            self.learn_unadopted(message.decided_end);
             self.complain(message.decided_end);
             return;
         }
@@ -231,7 +233,8 @@ impl Core {
         }
     }
 
-    fn learn_from_stale_leader(&mut self, decided_end: u64) {
+    /// Planted: what is decided in a leader's log says nothing of a log that differs from it.
+    fn learn_unadopted(&mut self, decided_end: u64) {
         if self.planted(PlantedBug::StaleDecided) {
             self.decide(decided_end);
         }

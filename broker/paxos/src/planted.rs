@@ -20,7 +20,7 @@ pub enum PlantedBug {
     MajorityMinusOne,
     /// An Accept beyond the end of the log is appended.
     AcceptOverGap,
-    /// A decided end is taken from a leader that is superseded.
+    /// A decided end is taken from a leader that is superseded, or whose log was not adopted.
     StaleDecided,
     /// A round is promised again to another node.
     RoundPromisedTwice,

@@ -1,6 +1,8 @@
 //! One seed, one schedule: random faults against safety, then heal and demand liveness.
 
-use synod_paxos::{Ballot, Message, NodeId, Output, Proposal, ReplicaConfig, ReplicaSet};
+use std::collections::{BTreeMap, BTreeSet};
+
+use synod_paxos::{Ballot, Message, NodeId, Output, Proposal, ReplicaConfig, ReplicaSet, Role};
 
 use super::invariants::Invariants;
 use super::node::{Effects, Node};
@@ -21,6 +23,9 @@ pub(crate) struct Options {
     /// Appointments may repeat the last round for another node: never right, must be harmless.
     repeat_rounds: bool,
     reconfigure: bool,
+    /// The same appointment arrives again, perhaps after a restart.
+    reappoint_percent: usize,
+    cut_weight: usize,
 }
 
 impl Options {
@@ -29,16 +34,18 @@ impl Options {
         let reconfigure = random.chance(15);
         Options {
             node_count: if reconfigure { 5 } else { [3, 3, 3, 4, 5][random.below(5)] },
-            step_count: 150 + random.below(500),
+            step_count: 200 + random.below(1_200),
             loss_percent: [0, 0, 5, 20][random.below(4)],
             replay_percent: [0, 0, 10, 30][random.below(4)],
             reorder: random.chance(60),
-            crash_weight: [0, 2, 4, 10][random.below(4)],
-            appoint_weight: [1, 3, 6][random.below(3)],
-            corrupt_percent: if reconfigure { 0 } else { [0, 0, 0, 20][random.below(4)] },
-            trim_percent: [0, 0, 30][random.below(3)],
+            crash_weight: [0, 2, 6, 16][random.below(4)],
+            appoint_weight: [2, 5, 12][random.below(3)],
+            corrupt_percent: if reconfigure { 0 } else { [0, 0, 0, 30][random.below(4)] },
+            trim_percent: [0, 0, 80][random.below(3)],
             repeat_rounds: random.chance(20),
             reconfigure,
+            reappoint_percent: [0, 10, 50][random.below(3)],
+            cut_weight: [0, 2, 6][random.below(3)],
         }
     }
 }
@@ -63,14 +70,46 @@ pub(crate) struct Schedule {
     random: Random,
     pub(crate) nodes: Vec<Node>,
     network: Vec<Packet>,
+    /// Links that carry nothing, as (from, to).
+    cuts: BTreeSet<(usize, usize)>,
     pub(crate) invariants: Invariants,
     membership: Membership,
     round: u32,
+    appointed: Ballot,
     next_value: u32,
     /// A digest of every event: the same seed must give the same one.
     pub(crate) trace: u64,
-    trimmed: bool,
     corrupted: bool,
+    /// How often each situation came up.
+    pub(crate) reached: BTreeMap<&'static str, u64>,
+}
+
+/// Names what an output shows to have come up.
+fn situation(output: &Output) -> Option<&'static str> {
+    Some(match output {
+        Output::Append { .. } => "append",
+        Output::Truncate { .. } => "truncation",
+        Output::RestartLog { .. } => "log restarted",
+        Output::RoleChanged { role: Role::Candidate, .. } => "candidate",
+        Output::RoleChanged { role: Role::Leader { ready: false, .. }, .. } => "leader",
+        Output::RoleChanged { role: Role::Leader { quorum: false, .. }, .. } => "quorum lost",
+        Output::RoleChanged { role: Role::Leader { .. }, .. } => "leader ready",
+        Output::Read { .. } => "read",
+        Output::TrimHint { .. } => "trim hint",
+        Output::Decided { .. } => "decided",
+        Output::Send { message, .. } => match message {
+            Message::Promise(m) if m.faulty_end.is_some() => "faulty promise",
+            Message::Entries(_) => "entries",
+            Message::Adopt(m) if m.restart => "adopt with restart",
+            Message::Adopt(m) if m.batches.is_empty() => "adopt",
+            Message::Adopt(_) => "adopt with batches",
+            Message::Copied(_) => "copied",
+            Message::Accepted(m) if m.gap.is_some() => "gap",
+            Message::Nack(_) => "nack",
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 fn id(index: usize) -> NodeId {
@@ -106,13 +145,15 @@ impl Schedule {
             random: Random::new(seed),
             nodes,
             network: Vec::new(),
+            cuts: BTreeSet::new(),
             invariants: Invariants::default(),
             membership: Membership { set: ReplicaSet::new(&voters), target: None },
             round: 0,
+            appointed: Ballot::ZERO,
             next_value: 1,
             trace: 0,
-            trimmed: false,
             corrupted: false,
+            reached: BTreeMap::new(),
         }
     }
 
@@ -129,9 +170,10 @@ impl Schedule {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        let busy = if self.network.is_empty() { 0 } else { 40 };
+        let busy = if self.network.is_empty() { 0 } else { 220 };
         let (crash, appoint) = (self.options.crash_weight, self.options.appoint_weight);
-        match self.random.weighted(&[busy, 25, 8, crash, 6, appoint, 15, 1]) {
+        let cut = self.options.cut_weight;
+        match self.random.weighted(&[busy, 100, 20, crash, 40, appoint, 50, 6, cut]) {
             0 => self.deliver(),
             1 => self.sync(),
             2 => self.tick(),
@@ -145,7 +187,11 @@ impl Schedule {
             }
             5 => self.appoint(),
             6 => self.propose(),
-            _ => self.trim(),
+            7 => self.trim(),
+            _ => {
+                self.cut();
+                Ok(())
+            }
         }
     }
 
@@ -161,6 +207,9 @@ impl Schedule {
         for output in &effects.outputs {
             if let Output::Decided { end } = output {
                 self.note(end);
+            }
+            if let Some(what) = situation(output) {
+                *self.reached.entry(what).or_insert(0) += 1;
             }
         }
         for (to, message) in effects.sent {
@@ -185,7 +234,8 @@ impl Schedule {
         } else {
             self.network.remove(at)
         };
-        if self.random.chance(self.options.loss_percent) {
+        let cut = self.cuts.contains(&(packet.from, packet.to));
+        if cut || self.random.chance(self.options.loss_percent) {
             return Ok(());
         }
         self.hand_over(packet)
@@ -197,6 +247,30 @@ impl Schedule {
             return Err(format!("an honest message was refused: {packet:?}"));
         }
         self.took(packet.to, effects)
+    }
+
+    /// Cuts links: one node off, a split, one way only, a single link; or mends them all.
+    fn cut(&mut self) {
+        self.cuts.clear();
+        let count = self.nodes.len();
+        let node = self.random.below(count);
+        let side = self.random.below(count - 1) + 1;
+        let kind = self.random.below(6);
+        for from in 0..count {
+            for to in 0..count {
+                let cut = match kind {
+                    0 => (from == node) != (to == node),
+                    1 => (from < side) != (to < side),
+                    2 => from == node && to != node,
+                    3 => from != node && to == node,
+                    4 => from.abs_diff(to) > 1,
+                    _ => false,
+                };
+                if cut {
+                    self.cuts.insert((from, to));
+                }
+            }
+        }
     }
 
     fn sync(&mut self) -> Result<(), String> {
@@ -245,7 +319,16 @@ impl Schedule {
         if !repeat || self.round == 0 {
             self.round += 1;
         }
-        let ballot = Ballot::new(self.round, node);
+        let mut ballot = Ballot::new(self.round, node);
+        if self.random.chance(self.options.reappoint_percent) {
+            // The same appointment once more, perhaps after a restart.
+            ballot = self.appointed;
+        }
+        self.appointed = ballot;
+        let node = ballot.node;
+        if node == NodeId(0) {
+            return Ok(());
+        }
         let at = node.0 as usize - 1;
         let set = self.membership.set.clone();
         let effects = self.nodes[at].appoint(ballot, set);
@@ -303,6 +386,9 @@ impl Schedule {
         }
         let at = self.random.below(self.nodes.len());
         let Some(replica) = &self.nodes[at].replica else { return Ok(()) };
+        if !self.nodes[at].disk.pending.is_empty() {
+            return Ok(());
+        }
         let log = &self.nodes[at].disk.log;
         let end = replica.decided_end().min(log.end());
         let bases = log.batches.iter().map(|b| b.base);
@@ -311,7 +397,6 @@ impl Schedule {
             return Ok(());
         }
         let start = candidates[self.random.below(candidates.len())];
-        self.trimmed = true;
         let effects = self.nodes[at].trim(start);
         self.took(at, effects)
     }
@@ -326,6 +411,7 @@ impl Schedule {
                 self.invariants.restarted(id(at));
             }
         }
+        self.cuts.clear();
         self.options.reorder = false;
         self.options.loss_percent = 0;
         self.options.replay_percent = 0;
@@ -397,7 +483,7 @@ impl Schedule {
             for at in 0..self.nodes.len() {
                 if !self.nodes[at].disk.pending.is_empty() {
                     quiet = false;
-                    let effects = self.nodes[at].sync(usize::MAX.min(64));
+                    let effects = self.nodes[at].sync(64);
                     self.took(at, effects)?;
                 }
             }
