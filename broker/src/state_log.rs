@@ -226,7 +226,8 @@ impl<S: StateMachine> StateLog<S> {
         self.leading = true;
     }
 
-    /// This replica leads no more. What was proposed has an unknown outcome; the rest did not happen.
+    /// This replica leads no more. What was proposed has an unknown outcome; the rest did not
+    /// happen.
     pub fn handle_lost_leadership(&mut self) {
         self.leading = false;
         if let Some(in_flight) = self.in_flight.take() {
@@ -244,8 +245,8 @@ impl<S: StateMachine> StateLog<S> {
         }
     }
 
-    /// The next batch to propose. None while one is in flight, or when nothing that waits needs one;
-    /// requests without records, and with nothing undecided before them, are answered in here.
+    /// The next batch to propose. None while one is in flight, or when nothing that waits needs
+    /// one; requests without records, and nothing undecided before them, are answered in here.
     ///
     /// A handler whose records contradict the state has a bug: its request fails as refused, the
     /// bug is logged, and the other requests go on.
@@ -269,8 +270,8 @@ impl<S: StateMachine> StateLog<S> {
         Some(Proposal { base_offset, records })
     }
 
-    /// Applies a decided batch, whoever proposed it. Returns the responses that it releases: publish
-    /// the state first, so that whoever gets a response sees what it tells of.
+    /// Applies a decided batch, whoever proposed it. Returns the responses that it releases:
+    /// publish the state first, so that whoever gets a response sees what it tells of.
     ///
     /// # Errors
     /// The batch is not the next one, or holds a record that cannot be read or applied. The state

@@ -98,7 +98,8 @@ fn a_request_and_a_cluster_take_only_so_many_partitions() {
 #[test]
 fn manual_assignments_are_checked() {
     let mut cluster = Cluster::of(3);
-    let cases: [(&[(i32, &[i32])], Option<(Kind, &str)>); 10] = [
+    type Case = (&'static [(i32, &'static [i32])], Option<(Kind, &'static str)>);
+    let cases: [Case; 10] = [
         (&[(0, &[1, 2]), (1, &[3, 1])], None),
         (&[(1, &[3]), (0, &[1])], None),
         (&[(0, &[9])], Some((Kind::InvalidReplicaAssignment, "broker 9, but no such broker"))),
