@@ -94,7 +94,7 @@ impl Core {
             self.nack(ballot.node, ballot);
             return Ok(());
         }
-        let restarts = message.restart && !self.joins_log_at(message.from, &message.batches);
+        let restarts = message.restart && !self.joins_log_at(&message);
         let noted = self.accepted_ballot == ballot && !restarts;
         if noted && self.log.end() >= message.adopted_end {
             self.decide(message.decided_end.min(covered));
@@ -139,9 +139,13 @@ impl Core {
         self.note_accepted();
     }
 
-    /// Whether the own log goes on through `from`, the start of the leader's log.
-    fn joins_log_at(&self, from: u64, batches: &[Batch]) -> bool {
-        from <= self.log.decided_end() || batches.first().is_some_and(|batch| self.log.holds(batch))
+    /// Whether the own log goes on through the start of the leader's log after all: the leader may
+    /// have judged by an old answer. Cutting it there would take back what was accepted since.
+    fn joins_log_at(&self, message: &Adopt) -> bool {
+        let from = message.from;
+        let accepted = self.accepted_ballot == message.ballot && from <= self.log.end();
+        let holds_next = message.batches.first().is_some_and(|batch| self.log.holds(batch));
+        accepted || from <= self.log.decided_end() || holds_next
     }
 
     /// Phase 2a: contiguous and under the accepted ballot, or refused.

@@ -114,12 +114,114 @@ impl RoundHistory {
         Some(self.starts.get(at + 1).map_or(end, |next| next.base))
     }
 
+    /// Cheap: the order of all starts is asserted as they are pushed.
     pub(crate) fn check(&self, end: u64) {
-        let mut last: Option<&RoundStart> = None;
-        for start in &self.starts {
-            assert!(last.is_none_or(|l| l.round < start.round && l.base < start.base));
-            last = Some(start);
+        assert!(self.starts.back().is_none_or(|l| l.base < end), "history reaches beyond the log");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starts(pairs: &[(u32, u64)]) -> Vec<RoundStart> {
+        pairs.iter().map(|(round, base)| RoundStart { round: *round, base: *base }).collect()
+    }
+
+    fn history(pairs: &[(u32, u64)]) -> RoundHistory {
+        RoundHistory::from_starts(&starts(pairs), u64::MAX)
+    }
+
+    /// A log as a list of rounds, one offset each.
+    fn history_of(log: &[u32]) -> RoundHistory {
+        let mut history = RoundHistory::default();
+        for (offset, round) in log.iter().enumerate() {
+            history.push(*round, offset as u64);
         }
-        assert!(last.is_none_or(|l| l.base < end), "history reaches beyond the log");
+        history
+    }
+
+    #[test]
+    fn damaged_starts_are_dropped() {
+        let history = RoundHistory::from_starts(&starts(&[(1, 0), (3, 5), (2, 7), (4, 5)]), 9);
+        assert_eq!(history.since(0), starts(&[(1, 0), (3, 5)]));
+        assert_eq!(RoundHistory::from_starts(&starts(&[(1, 0), (3, 9)]), 9).last_round(), 1);
+    }
+
+    #[test]
+    fn rounds_of_offsets() {
+        let history = history(&[(1, 0), (3, 5), (4, 9)]);
+        let rounds: Vec<_> = [0, 4, 5, 8, 9, 100].map(|o| history.round_at(o)).into();
+        assert_eq!(rounds, [1, 1, 3, 3, 4, 4].map(Some));
+        assert_eq!(history.round_before(0), None);
+        assert_eq!(history.round_before(5), Some(1));
+        assert_eq!(RoundHistory::default().round_at(7), None);
+    }
+
+    #[test]
+    fn truncate_and_trim() {
+        let mut history = history(&[(1, 0), (3, 5), (4, 9)]);
+        history.truncate(9);
+        assert_eq!(history.last_round(), 3);
+        history.trim(5);
+        assert_eq!(history.round_before(5), Some(1), "the round before the start stays known");
+        history.trim(6);
+        assert_eq!(history.since(0), starts(&[(3, 5)]));
+        history.truncate(5);
+        assert_eq!(history.last_round(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "rounds fall")]
+    fn rounds_never_fall() {
+        history(&[(2, 0)]).push(1, 4);
+    }
+
+    #[test]
+    fn since_begins_with_the_round_that_covers_the_offset() {
+        let history = history(&[(1, 0), (3, 5), (4, 9)]);
+        assert_eq!(history.since(7), starts(&[(3, 5), (4, 9)]));
+        assert_eq!(history.since(9), starts(&[(4, 9)]));
+        assert_eq!(history.since(0), starts(&[(1, 0), (3, 5), (4, 9)]));
+    }
+
+    #[test]
+    fn no_common_round() {
+        let history = history(&[(1, 0), (3, 5)]);
+        assert_eq!(history.divergence(9, &starts(&[(2, 0)]), 9), None);
+        assert_eq!(history.divergence(9, &[], 0), None);
+        assert_eq!(RoundHistory::default().divergence(0, &starts(&[(1, 0)]), 4), None);
+    }
+
+    #[test]
+    fn a_trimmed_log_meets_one_that_ends_at_its_start() {
+        let trimmed = RoundHistory::from_starts(&starts(&[(1, 6)]), 14);
+        assert_eq!(trimmed.divergence(14, &starts(&[(1, 0)]), 6), Some(6));
+    }
+
+    /// Logs as they can arise: each round extends some prefix of an earlier log. The divergence
+    /// found from histories alone is the length of the longest common prefix, for every pair.
+    #[test]
+    fn divergence_is_the_longest_common_prefix() {
+        let mut logs: Vec<Vec<u32>> = vec![vec![]];
+        for round in 1..=4 {
+            // The leader of a round adopts one log and extends it; replicas hold prefixes of that.
+            let adopted = logs[(round as usize * 7) % logs.len()].clone();
+            for extra in 1..=2 {
+                let mut log = adopted.clone();
+                log.extend(std::iter::repeat_n(round, extra));
+                logs.push(log);
+            }
+        }
+        let prefixes: Vec<&[u32]> =
+            logs.iter().flat_map(|log| (0..=log.len()).map(|n| &log[..n])).collect();
+        for a in &prefixes {
+            for b in &prefixes {
+                let common = a.iter().zip(*b).take_while(|(x, y)| x == y).count() as u64;
+                let theirs = history_of(b).since(0);
+                let found = history_of(a).divergence(a.len() as u64, &theirs, b.len() as u64);
+                assert_eq!(found.unwrap_or(0), common, "{a:?} {b:?}");
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@ mod ballot;
 mod batch;
 mod config;
 mod core;
+mod election;
 mod error;
 mod history;
 mod message;
@@ -19,6 +20,7 @@ mod write_stream;
 pub use ballot::{Ballot, NodeId};
 pub use batch::{Batch, Proposal};
 pub use config::{Durable, MAX_VOTERS, ReplicaConfig};
+pub use election::{Election, ElectionConfig, ElectionOutput, Heartbeat};
 pub use error::{AppointError, InputError, ProposeError};
 pub use history::RoundStart;
 pub use message::{

@@ -2,7 +2,8 @@
 //! suffix of the unsynced writes, corruption, trimming, changes of replicas.
 //!
 //! A failing seed is printed; rerun it alone with `SYNOD_SEED=n cargo test -p synod-paxos --test
-//! schedules`. `SYNOD_SEEDS=n` runs that many instead of the usual number.
+//! schedules`, and with `SYNOD_TRACE=1` to see every output. `SYNOD_SEEDS=n` runs that many instead
+//! of the usual number.
 
 mod cluster;
 
@@ -38,6 +39,7 @@ fn number(name: &str) -> Option<u64> {
 
 fn run(seed: u64) -> Result<Schedule, String> {
     let mut schedule = Schedule::new(seed, tight_config);
+    schedule.traced = number("SYNOD_TRACE").is_some();
     schedule.run()?;
     Ok(schedule)
 }

@@ -80,6 +80,8 @@ pub(crate) struct Schedule {
     /// A digest of every event: the same seed must give the same one.
     pub(crate) trace: u64,
     corrupted: bool,
+    /// Prints every output, for the study of a failing seed.
+    pub(crate) traced: bool,
     /// How often each situation came up.
     pub(crate) reached: BTreeMap<&'static str, u64>,
 }
@@ -153,6 +155,7 @@ impl Schedule {
             next_value: 1,
             trace: 0,
             corrupted: false,
+            traced: false,
             reached: BTreeMap::new(),
         }
     }
@@ -204,6 +207,9 @@ impl Schedule {
 
     fn took(&mut self, at: usize, effects: Effects) -> Result<(), String> {
         self.note(&(at as u64));
+        if self.traced && !effects.outputs.is_empty() {
+            println!("n{} {:?}", at + 1, effects.outputs);
+        }
         for output in &effects.outputs {
             if let Output::Decided { end } = output {
                 self.note(end);
@@ -292,6 +298,9 @@ impl Schedule {
             let pending = self.nodes[at].disk.pending.len();
             let kept = self.random.below(pending + 1);
             self.nodes[at].crash(kept);
+            if self.traced {
+                println!("n{} crashes, keeps {kept} of {pending} writes", at + 1);
+            }
         }
     }
 
@@ -303,11 +312,17 @@ impl Schedule {
                 if count > 0 {
                     let index = count - 1 - self.random.below(count.min(4));
                     self.nodes[at].disk.corrupt(index);
+                    if self.traced {
+                        println!("n{} corrupt from batch {index}", at + 1);
+                    }
                     self.corrupted = true;
                 }
             }
             self.nodes[at].restart();
             self.invariants.restarted(id(at));
+            if self.traced {
+                println!("n{} restarts with {:?}", at + 1, self.nodes[at].disk.recover());
+            }
         }
     }
 
