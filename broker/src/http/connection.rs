@@ -97,3 +97,53 @@ fn log_end(ended: hyper::Result<()>) {
         tracing::debug!(%error, "an HTTP connection ended badly");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Health, routes};
+    use crate::metrics::Metrics;
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// A server on the test's own runtime, so that its clock can be paused: time then passes in
+    /// leaps to the next timer whenever nothing else is left to do.
+    fn start() -> (SocketAddr, watch::Sender<bool>) {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("set");
+        let address = listener.local_addr().expect("bound");
+        let (stop, stopped) = watch::channel(false);
+        let router = routes::router(Arc::new(Metrics::new()), Health::new());
+        tokio::spawn(serve(listener, router, stopped));
+        (address, stop)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_end_is_cut_off() {
+        let (address, _stop) = start();
+        let mut slow = TcpStream::connect(address).await.expect("connect");
+        let begun = tokio::time::Instant::now();
+        slow.write_all(b"GET /metrics HTTP/1.1\r\nHost:").await.expect("send");
+        let mut answer = Vec::new();
+        slow.read_to_end(&mut answer).await.expect("closed in order");
+        assert!(begun.elapsed() < CONNECTION_AGE, "cut off by its head, not by its age");
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_beyond_the_bound_wait_for_a_place() {
+        let (address, _stop) = start();
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.expect("connect"));
+        }
+        // Answered only because the silent ones lose their places when their time is up.
+        let mut late = TcpStream::connect(address).await.expect("queued");
+        let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        late.write_all(request).await.expect("send");
+        let mut answer = String::new();
+        late.read_to_string(&mut answer).await.expect("answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
