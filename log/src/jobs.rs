@@ -4,6 +4,7 @@
 //! log except that a log has at most one [`SyncJob`] out. What it did is told to the log by handing
 //! back its `Done`. A job that never runs delays things and breaks nothing.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,6 @@ use crate::storage::{Access, Storage};
 
 /// Makes everything that was appended before it was polled durable. Blocks: run it on a thread that
 /// may wait for the device, then hand the result to [`Log::handle_synced`](crate::Log::handle_synced).
-#[derive(Debug)]
 #[must_use]
 pub struct SyncJob {
     pub(crate) id: u64,
@@ -65,6 +65,15 @@ impl SyncJob {
     }
 }
 
+impl fmt::Debug for SyncJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncJob")
+            .field("id", &self.id)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
 impl SyncDone {
     /// Whether the sync succeeded.
     pub fn is_ok(&self) -> bool {
@@ -74,7 +83,6 @@ impl SyncDone {
 
 /// Upkeep that no append has to wait for. Run it on any thread, then hand the result to
 /// [`Log::handle_background`](crate::Log::handle_background).
-#[derive(Debug)]
 #[must_use]
 pub struct BackgroundJob(pub(crate) Work);
 
@@ -92,7 +100,6 @@ pub(crate) const DELETED_EXTENSION: &str = "log.deleted";
 /// Counts truncations, and keeps index files still while one is under way.
 pub(crate) type Fence = Mutex<u64>;
 
-#[derive(Debug)]
 pub(crate) enum Work {
     /// Zero-fill a segment ahead of the writer.
     Prepare { segment: Arc<Segment>, target: u64 },
@@ -120,25 +127,43 @@ pub(crate) enum WorkKind {
     Remove,
 }
 
+impl fmt::Debug for BackgroundJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BackgroundJob").field(&self.0.kind()).finish()
+    }
+}
+
+impl Work {
+    pub(crate) fn kind(&self) -> WorkKind {
+        match self {
+            Self::Prepare { .. } => WorkKind::Prepare,
+            Self::StoreIndex { .. } => WorkKind::StoreIndex,
+            Self::Seal { .. } => WorkKind::Seal,
+            Self::Snapshot { .. } => WorkKind::Snapshot,
+            Self::Remove { .. } => WorkKind::Remove,
+        }
+    }
+}
+
 impl BackgroundJob {
     /// Does the work.
     pub fn run(self) -> BackgroundDone {
-        let (kind, result) = match self.0 {
+        let kind = self.0.kind();
+        let result = match self.0 {
             Work::Prepare { segment, target } => {
-                (WorkKind::Prepare, segment.prepare(target).map_err(|e| failed(e, segment.path())))
+                segment.prepare(target).map_err(|e| failed(e, segment.path()))
             }
             Work::StoreIndex { segment, fence, generation } => {
-                (WorkKind::StoreIndex, store_index(&segment, &fence, generation))
+                store_index(&segment, &fence, generation)
             }
             Work::Seal { segment, size, fence, generation } => {
-                (WorkKind::Seal, seal::seal(&segment, size, &fence, generation))
+                seal::seal(&segment, size, &fence, generation)
             }
-            Work::Snapshot { snapshots, new } => (
-                WorkKind::Snapshot,
-                snapshots.install(&new).map_err(|e| failed(e, snapshots.dir())),
-            ),
+            Work::Snapshot { snapshots, new } => {
+                snapshots.install(&new).map_err(|e| failed(e, snapshots.dir()))
+            }
             Work::Remove { storage, start_file, start, paths } => {
-                (WorkKind::Remove, remove(&*storage, &start_file, start, &paths))
+                remove(&*storage, &start_file, start, &paths)
             }
         };
         BackgroundDone { kind, result }

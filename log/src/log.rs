@@ -79,7 +79,9 @@ pub struct Log {
 #[derive(Debug)]
 pub(crate) struct SyncInFlight {
     id: u64,
-    segments: Vec<Arc<Segment>>,
+    /// The segments that were sealed when the job was polled: it covers all of them. The one that
+    /// was active may have grown, and even have been sealed, since.
+    sealed: Vec<Arc<Segment>>,
     epoch_count: usize,
     /// The log was truncated since: the job's end means nothing any more.
     pub(crate) void: bool,
@@ -225,7 +227,8 @@ impl Log {
         });
         let changed = std::mem::take(&mut self.dir_changed);
         let dir = changed.then(|| (self.storage.clone(), self.dir.clone()));
-        self.sync = Some(SyncInFlight { id, segments: segments.clone(), epoch_count, void: false });
+        let sealed = self.rolled.clone();
+        self.sync = Some(SyncInFlight { id, sealed, epoch_count, void: false });
         Some(SyncJob { id, end: self.end(), segments, dir, epochs })
     }
 
@@ -250,7 +253,7 @@ impl Log {
             self.sync_before_append = false;
             self.stored_epoch_count = self.stored_epoch_count.max(in_flight.epoch_count);
             self.rolled.retain(|rolled| {
-                let synced = in_flight.segments.iter().any(|s| Arc::ptr_eq(s, rolled));
+                let synced = in_flight.sealed.iter().any(|s| Arc::ptr_eq(s, rolled));
                 if synced {
                     self.upkeep.queue_seal(rolled);
                 }

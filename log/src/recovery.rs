@@ -39,8 +39,11 @@ use crate::walk::{Frame, Walker};
 /// may have torn or lost at a power cut was written last.
 pub const TAIL_CHECK_SIZE: u64 = 128 << 10;
 
-/// How far behind the end bytes to wipe are looked for.
+/// How far behind a bad frame is wiped.
 const WIPE_SIZE: u64 = 1 << 20;
+
+/// How far behind an end without a bad frame bytes to wipe are looked for.
+const LOOK_SIZE: u64 = 64 << 10;
 
 /// What opening a log found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,8 +54,7 @@ pub struct RecoveryReport {
     pub end: u64,
     /// Bytes of batches that were read or hopped over.
     pub scanned_size: u64,
-    /// Bytes from the first bad one beyond the mark to the last one that was not zero, as far as
-    /// they were looked for. They are zeros now.
+    /// Bytes that were wiped from the first bad frame beyond the mark on; 0 if there was none.
     pub cut_size: u64,
     /// Segments that lay wholly behind the cut and were removed.
     pub cut_segment_count: usize,
@@ -137,8 +139,10 @@ pub(crate) fn open(
     let Recovery { epochs, mut report, segments, unsealed, tail_faulty, .. } = recovery;
     let Some(active) = segments.last().cloned() else { return Err(LogError::Poisoned) };
     let end = active.end();
+    let durable_end = mark.clamp(start, end.max(start));
     let mut upkeep = Upkeep::default();
-    for segment in &unsealed {
+    // A footer must not be durable before its batches: the others get theirs after the next sync.
+    for segment in unsealed.iter().filter(|s| s.end() <= durable_end) {
         upkeep.queue_seal(segment);
     }
     report.unsealed_count = unsealed.len();
@@ -153,7 +157,7 @@ pub(crate) fn open(
         storage: storage.clone(),
         config,
         active,
-        durable_end: mark.clamp(start, end.max(start)),
+        durable_end,
         rolled: Vec::new(),
         dir_changed: true,
         sync: None,
@@ -228,6 +232,15 @@ impl Recovery<'_> {
             remove_if_there(&**self.storage, &path).map_err(LogError::io(&path))?;
         }
         Ok(())
+    }
+
+    /// Takes a segment that holds acknowledged records and cannot be read out of the log, without
+    /// destroying it.
+    fn set_aside(&self, base: u64) -> LogResult<()> {
+        let path = self.dir.join(file_name(base, LOG_SUFFIX));
+        let aside = path.with_extension("log.corrupt");
+        tracing::error!(path = %aside.display(), "a segment that cannot be read is set aside");
+        self.storage.rename(&path, &aside).map_err(LogError::io(&path))
     }
 
     fn recover_segments(&mut self, found: &[(u64, u64)], start: u64) -> LogResult<()> {
@@ -398,10 +411,10 @@ impl Recovery<'_> {
     fn wipe(&mut self, segment: &Segment, rest: Range<u64>, bad: Option<Damage>) -> LogResult<()> {
         let io = |error| failed(error, segment.path());
         let file = segment.file().map_err(io)?;
-        let near = rest.start..rest.end.min(rest.start + WIPE_SIZE);
-        let looked =
-            if bad.is_some() { near.clone() } else { near.start..near.end.min(near.start + 4096) };
-        let dirty = find_nonzero(&*file, looked).unwrap_or(Some(near.start)).is_some();
+        let size = if bad.is_some() { WIPE_SIZE } else { LOOK_SIZE };
+        let near = rest.start..rest.end.min(rest.start + size);
+        // What cannot be read is wiped too.
+        let dirty = find_nonzero(&*file, near.clone()).unwrap_or(Some(near.start)).is_some();
         if !dirty {
             return Ok(());
         }
@@ -410,10 +423,9 @@ impl Recovery<'_> {
                 path = %segment.path().display(), position = rest.start, %damage,
                 "cut what was never acknowledged"
             );
+            self.report.cut_size += near.end - near.start;
         }
-        segment.wipe(near.clone()).map_err(io)?;
-        self.report.cut_size += near.end - near.start;
-        Ok(())
+        segment.wipe(near).map_err(io)
     }
 
     /// Removes segments behind a cut, the newest first, so that a crash leaves no gap.
@@ -438,7 +450,11 @@ impl Recovery<'_> {
         let start = start.max(first);
         if self.segments.is_empty() || end < start {
             for segment in std::mem::take(&mut self.segments) {
-                self.remove_segment(segment.base())?;
+                if self.mark > start {
+                    self.set_aside(segment.base())?;
+                } else {
+                    self.remove_segment(segment.base())?;
+                }
             }
             self.unsealed.clear();
             let created = Segment::create(self.storage, self.dir, start, self.interval)
@@ -468,7 +484,8 @@ impl Recovery<'_> {
             changed = true;
             self.rebuild_epochs()?;
         }
-        changed |= self.epochs.trim(start);
+        // Batches before the start, in the first segment, are still walked over.
+        changed |= self.epochs.trim(self.segments.first().map_or(start, |s| s.base()));
         if changed {
             file.replace(&self.epochs).map_err(|e| failed(e, file.path()))?;
         }

@@ -87,13 +87,13 @@ impl Log {
         if self.poisoned {
             return None;
         }
-        let (kind, work) = self
+        let work = self
             .next_removal()
             .or_else(|| self.next_preparation())
             .or_else(|| self.next_index_store())
             .or_else(|| self.next_seal())
             .or_else(|| self.next_snapshot())?;
-        self.upkeep.in_flight.push(kind);
+        self.upkeep.in_flight.push(work.kind());
         Some(BackgroundJob(work))
     }
 
@@ -132,7 +132,7 @@ impl Log {
         self.upkeep.disk_full = false;
     }
 
-    fn next_removal(&mut self) -> Option<(WorkKind, Work)> {
+    fn next_removal(&mut self) -> Option<Work> {
         if !self.upkeep.is_idle(WorkKind::Remove) || self.upkeep.disk_full {
             return None;
         }
@@ -143,10 +143,10 @@ impl Log {
             start: self.start(),
             paths,
         };
-        Some((WorkKind::Remove, work))
+        Some(work)
     }
 
-    fn next_preparation(&mut self) -> Option<(WorkKind, Work)> {
+    fn next_preparation(&mut self) -> Option<Work> {
         let size = self.active.size();
         let upkeep = &mut self.upkeep;
         if size == 0 || upkeep.disk_full || !upkeep.is_idle(WorkKind::Prepare) {
@@ -166,10 +166,10 @@ impl Log {
             .max(PREPARE_UNIT as u32);
         let target = (size + u64::from(upkeep.step)).next_multiple_of(PREPARE_UNIT).min(limit);
         let work = Work::Prepare { segment: self.active.clone(), target };
-        Some((WorkKind::Prepare, work))
+        Some(work)
     }
 
-    fn next_index_store(&mut self) -> Option<(WorkKind, Work)> {
+    fn next_index_store(&mut self) -> Option<Work> {
         let idle = self.upkeep.is_idle(WorkKind::StoreIndex) && !self.upkeep.disk_full;
         if !idle || !self.active.index.has_full_block() {
             return None;
@@ -179,10 +179,10 @@ impl Log {
             fence: self.fence.clone(),
             generation: *lock(&self.fence),
         };
-        Some((WorkKind::StoreIndex, work))
+        Some(work)
     }
 
-    fn next_seal(&mut self) -> Option<(WorkKind, Work)> {
+    fn next_seal(&mut self) -> Option<Work> {
         if !self.upkeep.is_idle(WorkKind::Seal) || self.upkeep.disk_full {
             return None;
         }
@@ -197,10 +197,10 @@ impl Log {
             fence: self.fence.clone(),
             generation: *lock(&self.fence),
         };
-        Some((WorkKind::Seal, work))
+        Some(work)
     }
 
-    fn next_snapshot(&mut self) -> Option<(WorkKind, Work)> {
+    fn next_snapshot(&mut self) -> Option<Work> {
         let upkeep = &self.upkeep;
         let cost = self.producers.len() as u64 * SNAPSHOT_PRODUCER_SIZE * SNAPSHOT_COST_FACTOR;
         let due = upkeep.appended_since_snapshot >= SNAPSHOT_INTERVAL_SIZE.max(cost);
@@ -213,7 +213,7 @@ impl Log {
         self.upkeep.appended_since_snapshot = 0;
         self.upkeep.snapshot_wanted = false;
         let new = self.snapshots.encode(&self.producers, self.end(), self.epochs.latest());
-        Some((WorkKind::Snapshot, Work::Snapshot { snapshots: self.snapshots.clone(), new }))
+        Some(Work::Snapshot { snapshots: self.snapshots.clone(), new })
     }
 
     /// Stores the index and the producer states of a log that is being closed.
