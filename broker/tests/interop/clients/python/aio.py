@@ -1,0 +1,105 @@
+"""Driver of aiokafka."""
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError
+
+import driver
+
+WAIT_S = 60
+
+
+async def produce(bootstrap, job):
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        compression_type=None if job["codec"] == "none" else job["codec"],
+        enable_idempotence=job["idempotent"],
+        acks="all",
+        linger_ms=20,
+    )
+    await producer.start()
+    try:
+        futures = [
+            await producer.send(
+                job["topic"],
+                key=record["key"],
+                value=record["value"],
+                partition=record["partition"],
+                headers=record["headers"],
+                timestamp_ms=record["timestamp"],
+            )
+            for record in job["records"]
+        ]
+        sent = await asyncio.gather(*futures)
+    finally:
+        await producer.stop()
+    return [[place.partition, place.offset] for place in sent]
+
+
+async def consume(bootstrap, job):
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        check_crcs=True,
+    )
+    await consumer.start()
+    try:
+        indexes = range(job["partitions"])
+        partitions = [TopicPartition(topic, index) for topic in job["topics"] for index in indexes]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        records = []
+        while True:
+            positions = [await consumer.position(partition) for partition in partitions]
+            if all(at >= ends[partition] for at, partition in zip(positions, partitions)):
+                return records
+            batches = await consumer.getmany(timeout_ms=WAIT_S * 1000)
+            assert batches, "nothing more to read before the end"
+            for batch in batches.values():
+                records.extend(
+                    driver.pack_record(
+                        record.topic, record.partition, record.offset, record.key,
+                        record.value, record.headers, record.timestamp,
+                    )
+                    for record in batch
+                )
+    finally:
+        await consumer.stop()
+
+
+async def admin(bootstrap, job):
+    client, topic = AIOKafkaAdminClient(bootstrap_servers=bootstrap), job["topic"]
+    seen = {}
+    await client.start()
+    try:
+        wanted = NewTopic(topic, 2, 1, topic_configs={"retention.ms": "123456"})
+        await client.create_topics([wanted])
+        answer = await client.create_topics([NewTopic(topic, 2, 1)])
+        seen["again"] = answer.topic_errors[0][1]
+        described = await client.describe_topics([topic])
+        seen["partitions"] = len(described[0]["partitions"])
+        await client.create_partitions({topic: NewPartitions(4)})
+        described = await client.describe_topics([topic])
+        seen["more partitions"] = len(described[0]["partitions"])
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+        answers = await client.describe_configs([resource])
+        entries = answers[0].resources[0][4]
+        seen["retention"] = next(entry[1] for entry in entries if entry[0] == "retention.ms")
+        await client.delete_topics([topic])
+        seen["gone"] = topic not in await client.list_topics()
+    finally:
+        await client.close()
+    return seen
+
+
+def blocking(handler):
+    return lambda bootstrap, job: asyncio.run(handler(bootstrap, job))
+
+
+driver.run({
+    "produce": blocking(produce), "consume": blocking(consume), "admin": blocking(admin),
+})

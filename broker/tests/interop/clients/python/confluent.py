@@ -1,0 +1,122 @@
+"""Driver of confluent-kafka (librdkafka)."""
+
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+import driver
+
+WAIT_S = 60
+
+
+def produce(bootstrap, job):
+    producer = Producer({
+        "bootstrap.servers": bootstrap,
+        "compression.type": job["codec"],
+        "enable.idempotence": job["idempotent"],
+        "batch.size": 1_000_000,
+        "linger.ms": 20,
+        "message.timeout.ms": WAIT_S * 1000,
+        "queue.buffering.max.messages": 1_000_000,
+    })
+    places = [None] * len(job["records"])
+
+    def delivered(index):
+        def note(error, message):
+            if error is None:
+                places[index] = [message.partition(), message.offset()]
+            else:
+                places[index] = str(error)
+        return note
+
+    for index, record in enumerate(job["records"]):
+        producer.produce(
+            job["topic"],
+            key=record["key"],
+            value=record["value"],
+            partition=record["partition"],
+            headers=record["headers"] or None,
+            timestamp=record["timestamp"],
+            on_delivery=delivered(index),
+        )
+        producer.poll(0)
+    left = producer.flush(WAIT_S)
+    assert left == 0, f"{left} records not delivered"
+    return places
+
+
+def consume(bootstrap, job):
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap,
+        "group.id": "unused",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+        "check.crcs": True,
+    })
+    places = [(topic, index) for topic in job["topics"] for index in range(job["partitions"])]
+    consumer.assign([TopicPartition(topic, index, 0) for topic, index in places])
+    records, open_partitions = [], set(places)
+    while open_partitions:
+        message = consumer.poll(WAIT_S)
+        assert message is not None, f"nothing more from partitions {open_partitions}"
+        if message.error() is not None:
+            assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+            open_partitions.discard((message.topic(), message.partition()))
+            continue
+        records.append(driver.pack_record(
+            message.topic(), message.partition(), message.offset(), message.key(),
+            message.value(), message.headers(), message.timestamp()[1],
+        ))
+    consumer.close()
+    return records
+
+
+def wait(futures):
+    return {key: future.result(WAIT_S) for key, future in futures.items()}
+
+
+def admin(bootstrap, job):
+    client, topic = AdminClient({"bootstrap.servers": bootstrap}), job["topic"]
+    seen = {}
+    wait(client.create_topics([NewTopic(topic, 2, 1, config={"retention.ms": "123456"})]))
+    try:
+        wait(client.create_topics([NewTopic(topic, 2, 1)]))
+    except Exception as error:
+        seen["again"] = error.args[0].name()
+    seen["partitions"] = len(client.list_topics(topic, WAIT_S).topics[topic].partitions)
+    wait(client.create_partitions([NewPartitions(topic, 4)]))
+    seen["more partitions"] = len(client.list_topics(topic, WAIT_S).topics[topic].partitions)
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    configs = wait(client.describe_configs([resource]))[resource]
+    seen["retention"] = configs["retention.ms"].value
+    change = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
+    changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
+    wait(client.incremental_alter_configs([changed]))
+    configs = wait(client.describe_configs([resource]))[resource]
+    seen["max message"] = configs["max.message.bytes"].value
+    producer = Producer({"bootstrap.servers": bootstrap})
+    for index in range(10):
+        producer.produce(topic, b"%d" % index, partition=0)
+    producer.flush(WAIT_S)
+    partition = TopicPartition(topic, 0)
+    wait(client.delete_records([TopicPartition(topic, 0, 4)]))
+    seen["offsets"] = [
+        next(iter(wait(client.list_offsets({partition: spec})).values())).offset
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+    ]
+    seen["nodes"] = len(client.describe_cluster().result(WAIT_S).nodes)
+    wait(client.delete_topics([topic]))
+    seen["gone"] = topic not in client.list_topics(timeout=WAIT_S).topics
+    return seen
+
+
+driver.run({"produce": produce, "consume": consume, "admin": admin})
