@@ -134,6 +134,15 @@ impl<'a> Frame<'a> {
         FRAME_PREFIX_SIZE + self.payload.len()
     }
 
+    /// Bytes that one copy of the frame at the beginning of `bytes` would take, intact or not.
+    pub(super) fn claimed_size(mut bytes: &[u8]) -> Option<usize> {
+        if take::<4>(&mut bytes)? != *MARKER {
+            return None;
+        }
+        take_u32(&mut bytes)?;
+        Some(FRAME_PREFIX_SIZE + take_u32(&mut bytes)? as usize)
+    }
+
     /// The intact frame of this generation at the beginning of `bytes`, if there is one.
     pub(super) fn parse(bytes: &'a [u8], generation: u64) -> Option<Self> {
         let mut fields = bytes;

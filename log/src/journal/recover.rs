@@ -9,6 +9,8 @@
 //!   that nobody was told about: it is wiped. The other reading would be two damaged copies of the
 //!   very last frame; one damaged copy is mended from the other.
 //! * Zeros always follow the last frame. A file that ends before them was cut.
+//! * What is read may be in memory only, and clean there, when the sync before the last process's
+//!   end failed. So the last frame and the zeros after it are written again before anything else.
 
 use std::ops::Range;
 
@@ -29,7 +31,9 @@ pub(super) struct Recovered {
     pub(super) sequence: u64,
     /// Intact bytes to write over damaged copies.
     pub(super) mends: Vec<Mend>,
-    /// The torn rest to wipe.
+    /// An intact copy of the last frame, which may be in memory only.
+    pub(super) last: Option<Range<usize>>,
+    /// From the first to the last byte of a torn rest.
     pub(super) torn: Option<Range<u64>>,
 }
 
@@ -60,12 +64,13 @@ pub(super) fn recover(file: &[u8]) -> Result<Recovered, JournalOpenError> {
         sequence: 1,
         state: State::default(),
         mends: Vec::new(),
+        last: None,
     };
     while scan.step()? {}
-    let torn = scan.torn()?;
-    if file.len() < scan.at + FRAME_PREFIX_SIZE {
+    if scan.is_cut() {
         return Err(damaged(scan.at, "the file was cut"));
     }
+    let torn = scan.torn();
     if damaged_headers > 0 {
         tracing::warn!("a copy of the journal's header is damaged; mended");
     }
@@ -76,6 +81,7 @@ pub(super) fn recover(file: &[u8]) -> Result<Recovered, JournalOpenError> {
         previous: scan.previous,
         sequence: scan.sequence,
         mends: scan.mends,
+        last: scan.last,
         torn,
     })
 }
@@ -88,6 +94,7 @@ struct Scan<'a> {
     sequence: u64,
     state: State,
     mends: Vec<Mend>,
+    last: Option<Range<usize>>,
 }
 
 impl<'a> Scan<'a> {
@@ -95,20 +102,12 @@ impl<'a> Scan<'a> {
     fn step(&mut self) -> Result<bool, JournalOpenError> {
         let rest = self.file.get(self.at..).unwrap_or_default();
         let first = Frame::parse(rest, self.generation).filter(|frame| self.continues(frame));
-        let frame = match first {
-            Some(frame) => {
-                let (copy, other) = (self.at..self.at + frame.size(), self.at + frame.size());
-                if self.file.get(other..other + frame.size()) != Some(&self.file[copy.clone()]) {
-                    self.mends.push(Mend { from: copy, to: other as u64 });
-                }
-                frame
-            }
+        let (frame, intact, other) = match first {
+            Some(frame) => (frame, self.at, self.at + frame.size()),
             None => match Frame::search(rest, self.generation) {
                 None => return Ok(false),
                 Some((distance, frame)) if self.continues(&frame) && distance == frame.size() => {
-                    let start = self.at + distance;
-                    self.mends.push(Mend { from: start..start + distance, to: self.at as u64 });
-                    frame
+                    (frame, self.at + distance, self.at)
                 }
                 Some(_) => return Err(damaged(self.at, "a frame before an intact one is gone")),
             },
@@ -121,6 +120,11 @@ impl<'a> Scan<'a> {
         self.state
             .apply(&records)
             .map_err(|_| damaged(self.at, "a record goes back on an earlier one"))?;
+        let intact = intact..intact + frame.size();
+        if self.file[other..other + frame.size()] != self.file[intact.clone()] {
+            self.mends.push(Mend { from: intact.clone(), to: other as u64 });
+        }
+        self.last = Some(intact);
         self.at += 2 * frame.size();
         self.previous = frame.crc;
         self.sequence += 1;
@@ -131,18 +135,19 @@ impl<'a> Scan<'a> {
         frame.sequence == self.sequence && frame.previous == self.previous
     }
 
-    /// The bytes after the last frame that are not zero.
-    fn torn(&self) -> Result<Option<Range<u64>>, JournalOpenError> {
+    /// Whether the file ends before the zeros that follow every frame, also one that was torn.
+    fn is_cut(&self) -> bool {
         let rest = self.file.get(self.at..).unwrap_or_default();
-        let Some(first) = rest.iter().position(|byte| *byte != 0) else {
-            return Ok(None);
-        };
-        let last = rest.iter().rposition(|byte| *byte != 0).unwrap_or(first);
-        let range = self.at + first..self.at + last + 1;
-        if range.end == self.file.len() {
-            return Err(damaged(self.at, "the file was cut within a frame"));
-        }
-        Ok(Some(range.start as u64..range.end as u64))
+        let need = Frame::claimed_size(rest).map_or(0, |size| 2 * size) + FRAME_PREFIX_SIZE;
+        rest.len() < need
+    }
+
+    /// The bytes after the last frame that are not zero.
+    fn torn(&self) -> Option<Range<u64>> {
+        let rest = self.file.get(self.at..).unwrap_or_default();
+        let first = rest.iter().position(|byte| *byte != 0)?;
+        let last = rest.iter().rposition(|byte| *byte != 0)?;
+        Some((self.at + first) as u64..(self.at + last + 1) as u64)
     }
 }
 

@@ -19,11 +19,17 @@ use crate::identity::Identity;
 use crate::key::PartitionKey;
 use crate::storage::{Access, File, Storage, read_file, temporary_path};
 
-/// Space is prepared in steps of this many bytes.
-const RESERVE_STEP: u64 = 256 * 1024;
+/// Sizes that tests make small.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Space is prepared in steps of this many bytes.
+    pub(super) reserve_step: u64,
+    /// Below this size a journal is not rewritten, however much of it is outdated.
+    pub(super) rewrite_min_size: u64,
+}
 
-/// Below this size a journal is not rewritten, however much of it is outdated.
-const REWRITE_MIN_SIZE: u64 = 1 << 20;
+/// What a broker uses.
+const SIZES: Sizes = Sizes { reserve_step: 256 * 1024, rewrite_min_size: 1 << 20 };
 
 /// A journal is rewritten when it is this many times as long as a rewritten one would be.
 const REWRITE_FACTOR: u64 = 4;
@@ -59,6 +65,7 @@ pub struct JournalStore {
     /// File length at which a rewrite that found the disk full is tried again.
     rewrite_again_at: u64,
     failed: Option<JournalError>,
+    sizes: Sizes,
 }
 
 impl JournalStore {
@@ -67,8 +74,17 @@ impl JournalStore {
     /// # Errors
     /// Whatever the storage reports.
     pub fn create(storage: &dyn Storage, path: &Path, identity: Identity) -> io::Result<()> {
+        Self::create_with(storage, path, identity, SIZES)
+    }
+
+    pub(super) fn create_with(
+        storage: &dyn Storage,
+        path: &Path,
+        identity: Identity,
+        sizes: Sizes,
+    ) -> io::Result<()> {
         let header = Header { identity, generation: 1 };
-        write_fresh(storage, path, header, &State::default()).map(drop)
+        write_fresh(storage, path, header, &State::default(), sizes).map(drop)
     }
 
     /// Whether a journal is intact and was never opened since it was created.
@@ -90,6 +106,15 @@ impl JournalStore {
         path: &Path,
         identity: Identity,
     ) -> Result<(Self, JournalReport), JournalOpenError> {
+        Self::open_with(storage, path, identity, SIZES)
+    }
+
+    pub(super) fn open_with(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        identity: Identity,
+        sizes: Sizes,
+    ) -> Result<(Self, JournalReport), JournalOpenError> {
         let file = storage.open_file(path, Access::ReadWrite)?;
         if file.size() > MAX_FILE_SIZE {
             return Err(JournalOpenError::TooLong(file.size()));
@@ -101,7 +126,7 @@ impl JournalStore {
         if found != identity {
             return Err(JournalOpenError::Foreign { found, expected: identity });
         }
-        repair(&*file, &content, &recovered)?;
+        repair(&*storage, path, &*file, &content, &recovered)?;
         let mut report = JournalReport {
             incarnation: recovered.state.incarnation + 1,
             clean: recovered.state.closed,
@@ -123,6 +148,7 @@ impl JournalStore {
             sequence: recovered.sequence,
             rewrite_again_at: 0,
             failed: None,
+            sizes,
         };
         store.write(&[JournalRecord::Incarnation(report.incarnation)])?;
         Ok((store, report))
@@ -199,13 +225,13 @@ impl JournalStore {
         if self.wants_rewrite() {
             match self.rewrite() {
                 Err(JournalError::DiskFull) => {
-                    self.rewrite_again_at = self.position + REWRITE_MIN_SIZE;
+                    self.rewrite_again_at = self.position + self.sizes.rewrite_min_size;
                     tracing::warn!("no space to rewrite the journal; it grows on");
                 }
                 result => result?,
             }
         }
-        match self.reserve(RESERVE_STEP / 2) {
+        match self.reserve(self.sizes.reserve_step / 2) {
             Err(JournalError::DiskFull) => Ok(()),
             result => result,
         }
@@ -227,13 +253,13 @@ impl JournalStore {
 
     fn wants_rewrite(&self) -> bool {
         let rewritten = FRAMES_START + 2 * self.state.live_size();
-        self.position >= REWRITE_MIN_SIZE.max(self.rewrite_again_at)
+        self.position >= self.sizes.rewrite_min_size.max(self.rewrite_again_at)
             && self.position > REWRITE_FACTOR * rewritten
     }
 
     fn rewrite(&mut self) -> Result<(), JournalError> {
         let header = Header { generation: self.header.generation + 1, ..self.header };
-        match write_fresh(&*self.storage, &self.path, header, &self.state) {
+        match write_fresh(&*self.storage, &self.path, header, &self.state, self.sizes) {
             Ok(fresh) => {
                 tracing::debug!(
                     before = self.position,
@@ -259,7 +285,7 @@ impl JournalStore {
         if need <= end {
             return Ok(());
         }
-        match self.file.zero(end..need.next_multiple_of(RESERVE_STEP)) {
+        match self.file.zero(end..need.next_multiple_of(self.sizes.reserve_step)) {
             Ok(()) => self.file.sync().map_err(|error| self.fail(error)),
             Err(error) if is_disk_full(&error) => Err(JournalError::DiskFull),
             Err(error) => Err(self.fail(error)),
@@ -281,12 +307,22 @@ pub(super) fn payload_size(records: &[JournalRecord]) -> usize {
     records.iter().map(JournalRecord::encoded_size).sum()
 }
 
-/// Wipes and mends what recovery found, and syncs even if it found nothing: what was read may have
-/// come from memory only.
-fn repair(file: &dyn File, content: &[u8], recovered: &Recovered) -> io::Result<()> {
+/// Wipes and mends what recovery found. The last frame, the zeros after it and the file's name are
+/// made durable even where they look so: after a failed sync, memory has what the device has not.
+fn repair(
+    storage: &dyn Storage,
+    path: &Path,
+    file: &dyn File,
+    content: &[u8],
+    recovered: &Recovered,
+) -> io::Result<()> {
     if let Some(torn) = &recovered.torn {
         tracing::info!(bytes = torn.end - torn.start, "torn write at the journal's end wiped");
-        file.zero(torn.clone())?;
+    }
+    file.zero(recovered.position..content.len() as u64)?;
+    if let Some(last) = &recovered.last {
+        let frame = IoSlice::new(&content[last.clone()]);
+        file.write_at(&[frame, frame], recovered.position - 2 * last.len() as u64)?;
     }
     for Mend { from, to } in &recovered.mends {
         tracing::warn!(position = to, "damaged copy of a journal frame mended");
@@ -296,7 +332,8 @@ fn repair(file: &dyn File, content: &[u8], recovered: &Recovered) -> io::Result<
     if content[..2 * HEADER_SIZE] != header[..] {
         file.write_at(&[IoSlice::new(&header)], 0)?;
     }
-    file.sync()
+    file.sync()?;
+    storage.sync_dir(path.parent().ok_or(io::ErrorKind::InvalidInput)?)
 }
 
 /// A journal just written.
@@ -314,6 +351,7 @@ fn write_fresh(
     path: &Path,
     header: Header,
     state: &State,
+    sizes: Sizes,
 ) -> io::Result<Fresh> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let temporary = temporary_path(path)?;
@@ -321,7 +359,7 @@ fn write_fresh(
         storage.remove_file(&temporary)?;
     }
     let file = storage.create_file(&temporary)?;
-    let written = write_content(file, header, state);
+    let written = write_content(file, header, state, sizes);
     if written.as_ref().is_err_and(is_disk_full) {
         storage.remove_file(&temporary)?;
     }
@@ -333,7 +371,12 @@ fn write_fresh(
     Ok(fresh)
 }
 
-fn write_content(file: Arc<dyn File>, header: Header, state: &State) -> io::Result<Fresh> {
+fn write_content(
+    file: Arc<dyn File>,
+    header: Header,
+    state: &State,
+    sizes: Sizes,
+) -> io::Result<Fresh> {
     let mut content = header.encode();
     let mut link = Link { generation: header.generation, previous: header.chain(), sequence: 1 };
     let records: Vec<JournalRecord> = state.records().collect();
@@ -346,7 +389,8 @@ fn write_content(file: Arc<dyn File>, header: Header, state: &State) -> io::Resu
     }
     let position = content.len() as u64;
     file.write_at(&[IoSlice::new(&content)], 0)?;
-    file.zero(position..(position + RESERVE_STEP).next_multiple_of(RESERVE_STEP))?;
+    let step = sizes.reserve_step;
+    file.zero(position..(position + step).next_multiple_of(step))?;
     file.sync()?;
     Ok(Fresh { file, position, previous: link.previous, sequence: link.sequence })
 }
