@@ -95,8 +95,8 @@ impl Core {
             return Ok(());
         }
         let restarts = message.restart && !self.joins_log_at(&message);
-        let noted = self.accepted_ballot == ballot && !restarts;
-        if noted && self.log.end() >= message.adopted_end {
+        let noted = self.accepted_ballot == ballot;
+        if noted && !restarts && self.log.end() >= message.adopted_end {
             self.decide(message.decided_end.min(covered));
             self.send_accepted(None);
             return Ok(());
@@ -128,8 +128,8 @@ impl Core {
     /// The log holds the leader's log up to the adopted end.
     fn finish_adoption(&mut self, end: u64, noted: bool) {
         if noted {
-            // It was accepted before and had been lost to corruption. What is still missing beyond
-            // stays faulty until it is here again.
+            // It was accepted before, and lost to corruption or trimmed since. What is faulty
+            // beyond stays so until it is here again: it counted under this very ballot.
             return;
         }
         if self.log.end() > end {

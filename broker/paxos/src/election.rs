@@ -32,9 +32,9 @@ pub struct ElectionConfig {
 }
 
 impl ElectionConfig {
-    /// Sensible settings: heartbeats every 2 ticks, gone after 10, jitter up to 6.
+    /// Sensible settings: heartbeats every 2 ticks, gone after 10, jitter up to 12.
     pub fn new(node: NodeId, set: ReplicaSet, seed: u64) -> ElectionConfig {
-        ElectionConfig { node, set, heartbeat_ticks: 2, timeout_ticks: 10, jitter_ticks: 6, seed }
+        ElectionConfig { node, set, heartbeat_ticks: 2, timeout_ticks: 10, jitter_ticks: 12, seed }
     }
 }
 
@@ -206,10 +206,18 @@ impl Election {
         }
     }
 
+    /// Stands with the next round that is this member's to use. Members take turns in the rounds,
+    /// so that of two who campaign at once the higher simply wins; were it the same round, each
+    /// would refuse the other.
     fn campaign(&mut self) {
-        self.round += 1;
+        let voters = self.config.set.voters();
+        let count = voters.len() as u32;
+        let Some(turn) = voters.iter().position(|voter| *voter == self.config.node) else { return };
+        let next = self.round + 1;
+        let round = next + (turn as u32 + count - next % count) % count;
+        self.round = round;
         self.campaign_tick = None;
-        let ballot = Ballot::new(self.round, self.config.node);
+        let ballot = Ballot::new(round, self.config.node);
         self.outputs.push_back(ElectionOutput::Campaign { ballot });
     }
 

@@ -14,7 +14,8 @@ impl fmt::Display for WriteId {
     }
 }
 
-/// A read of the replica's own log, answered by [`Replica::handle_read`](crate::Replica::handle_read).
+/// A read of the replica's own log, answered by
+/// [`Replica::handle_read`](crate::Replica::handle_read).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
 
