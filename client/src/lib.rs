@@ -1,3 +1,29 @@
 //! Async client for Kafka-compatible brokers, and Synod's command line.
+//!
+//! * [`Cluster`] finds the brokers and keeps connections to them; everything else is built on it.
+//! * [`producer::Producer`] writes records: idempotent, batched, with back-pressure.
+//! * [`consumer::Consumer`] reads partitions.
+//! * [`admin::Admin`] creates and changes topics.
+//! * [`Connection`] sends any single request to any broker.
+//! * [`cli`] is the command line.
+//!
+//! All of it is cancellation-safe: a future that is dropped leaves nothing half done in the client.
+//! What comes from brokers is bounded before memory is given to it, and never trusted.
 
+mod backoff;
+mod config;
+mod connection;
+mod error;
+
+pub mod admin;
 pub mod cli;
+pub mod cluster;
+pub mod consumer;
+pub mod producer;
+
+pub use cluster::Cluster;
+pub use config::ClientConfig;
+pub use connection::{Connection, Pending};
+pub use error::{Error, Remedy};
+pub use synod_wire as wire;
+pub use synod_wire::batch::Compression;

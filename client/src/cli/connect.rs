@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::output::Failure;
+use crate::{ClientConfig, Cluster};
+
 /// Options for reaching the cluster; every command has them.
 #[derive(Debug, Clone, Args)]
 pub struct Connect {
@@ -37,5 +40,42 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
             Ok(Duration::from_secs_f64(seconds))
         }
         _ => Err("give a number of seconds from 0.001 to 86400".into()),
+    }
+}
+
+impl Connect {
+    /// Finds the cluster.
+    pub(super) async fn cluster(&self) -> Result<Cluster, Failure> {
+        let brokers = self.brokers.iter().map(|address| address.trim()).map(with_port);
+        let config = ClientConfig::new(brokers)
+            .client_id("synod-cli")
+            .connect_timeout(self.timeout)
+            .request_timeout(self.timeout)
+            .operation_timeout(self.timeout);
+        Ok(Cluster::connect(config).await?)
+    }
+}
+
+/// A bare host gets the usual port.
+fn with_port(address: &str) -> String {
+    let bare_ipv6 = address.starts_with('[') && address.ends_with(']');
+    if !address.is_empty() && (bare_ipv6 || !address.contains(':')) {
+        format!("{address}:9092")
+    } else {
+        address.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_may_be_left_out() {
+        assert_eq!(with_port("kafka"), "kafka:9092");
+        assert_eq!(with_port("kafka:1"), "kafka:1");
+        assert_eq!(with_port("[::1]"), "[::1]:9092");
+        assert_eq!(with_port("[::1]:1"), "[::1]:1");
+        assert_eq!(with_port(""), "");
     }
 }

@@ -1,8 +1,21 @@
 //! `synod consume`
 
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
 
 use super::connect::Connect;
+use super::format::Format;
+use super::json;
+use super::output::{Failure, Progress};
+use crate::cluster::{self, OffsetSpec, TopicPartition};
+use crate::consumer::{Consumer, ConsumerConfig, ConsumerRecord, OffsetReset, Start};
+use crate::{Cluster, Error};
+
+/// How long one poll waits; only a bound on how late an end is noticed.
+const POLL_WAIT: Duration = Duration::from_millis(500);
 
 /// Arguments of `consume`.
 #[derive(Debug, Args)]
@@ -71,4 +84,180 @@ pub enum Isolation {
     /// All
     #[value(alias = "read_uncommitted")]
     ReadUncommitted,
+}
+
+pub(super) async fn run(args: ConsumeArgs) -> Result<(), Failure> {
+    let printer = Printer::new(&args)?;
+    let start = parse_offset(&args.offset)?;
+    let isolation = match args.isolation {
+        Isolation::ReadCommitted => cluster::Isolation::ReadCommitted,
+        Isolation::ReadUncommitted => cluster::Isolation::ReadUncommitted,
+    };
+    let topic = args.topic.as_deref().or(args.topic_option.as_deref()).unwrap_or_default();
+    let cluster = args.connect.cluster().await?;
+    let partitions = partitions(&cluster, topic, &args.partition).await?;
+    let ends = match args.exit {
+        true => Some(ends(&cluster, &partitions, isolation).await?),
+        false => None,
+    };
+    // An offset that was asked for and does not exist is a mistake, not something to skip over.
+    let config = ConsumerConfig::default().isolation(isolation).offset_reset(OffsetReset::Fail);
+    let mut consumer = Consumer::new(cluster, config)?;
+    consumer.assign(partitions.into_iter().map(|partition| (partition, start))).await?;
+    tokio::select! {
+        result = consume(&mut consumer, &printer, ends, args.count.unwrap_or(u64::MAX)) => result,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+async fn consume(
+    consumer: &mut Consumer,
+    printer: &Printer,
+    ends: Option<BTreeMap<TopicPartition, i64>>,
+    limit: u64,
+) -> Result<(), Failure> {
+    let mut out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
+    let mut progress = Progress::new("records");
+    let mut count = 0;
+    loop {
+        if count >= limit || ends.as_ref().is_some_and(|ends| is_at_end(consumer, ends)) {
+            return Ok(());
+        }
+        for record in consumer.poll(POLL_WAIT).await? {
+            if let Some(ends) = &ends
+                && is_past_end(ends, &record)
+            {
+                continue;
+            }
+            printer.write(&mut out, &record)?;
+            count += 1;
+            if count >= limit {
+                break;
+            }
+        }
+        out.flush()?;
+        progress.show(count);
+    }
+}
+
+fn is_at_end(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+    ends.iter()
+        .all(|(partition, &end)| consumer.position(partition).is_ok_and(|position| position >= end))
+}
+
+/// Whether a record came after the end as it was when the command began.
+fn is_past_end(ends: &BTreeMap<TopicPartition, i64>, record: &ConsumerRecord) -> bool {
+    let partition = TopicPartition::new(record.topic.clone(), record.partition);
+    ends.get(&partition).is_some_and(|&end| record.offset >= end)
+}
+
+/// The partitions to read: all, or those that were named and exist.
+async fn partitions(
+    cluster: &Cluster,
+    topic: &str,
+    named: &[i32],
+) -> Result<Vec<TopicPartition>, Failure> {
+    let topic = cluster.topic(topic, false).await?;
+    for &partition in named {
+        if topic.partition(partition).is_none() {
+            let count = topic.partitions.len();
+            let reason = format!(
+                "topic {} has no partition {partition}, only 0 to {}",
+                topic.name,
+                count.saturating_sub(1)
+            );
+            return Err(Failure::failed(reason));
+        }
+    }
+    let all = topic.partitions.iter().map(|partition| partition.index);
+    let wanted = all.filter(|index| named.is_empty() || named.contains(index));
+    Ok(wanted.map(|index| TopicPartition::new(topic.name.clone(), index)).collect())
+}
+
+/// Where each partition ends now.
+async fn ends(
+    cluster: &Cluster,
+    partitions: &[TopicPartition],
+    isolation: cluster::Isolation,
+) -> Result<BTreeMap<TopicPartition, i64>, Error> {
+    let found = cluster.list_offsets(partitions.iter().cloned(), OffsetSpec::End, isolation).await;
+    let mut ends = BTreeMap::new();
+    for (partition, result) in found {
+        ends.insert(partition, result?.map_or(0, |found| found.offset));
+    }
+    Ok(ends)
+}
+
+fn parse_offset(text: &str) -> Result<Start, Failure> {
+    let bad = || {
+        Failure::usage(format!(
+            "'{text}' is no place to begin: use beginning, end, N, -N or @MILLISECONDS"
+        ))
+    };
+    match text {
+        "beginning" | "earliest" | "start" => return Ok(Start::Beginning),
+        "end" | "latest" => return Ok(Start::End),
+        _ => {}
+    }
+    let number = |digits: &str| {
+        // A sign inside ("--5", "@+5") is a mistake that parsing would let through.
+        let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
+        digits.parse::<u64>().ok().filter(|_| plain).ok_or_else(bad)
+    };
+    if let Some(digits) = text.strip_prefix('@') {
+        let time = i64::try_from(number(digits)?).map_err(|_| bad())?;
+        return Ok(Start::Timestamp(time));
+    }
+    match text.strip_prefix('-') {
+        Some(digits) => Ok(Start::Last(number(digits)?)),
+        None => Ok(Start::Offset(number(text)?)),
+    }
+}
+
+/// How records are printed.
+enum Printer {
+    Format(Format),
+    Json,
+}
+
+impl Printer {
+    fn new(args: &ConsumeArgs) -> Result<Self, Failure> {
+        if args.json {
+            return Ok(Self::Json);
+        }
+        let format = match &args.format {
+            Some(format) => Format::parse(format, args.null),
+            None => {
+                let delimiter = args.delimiter.as_deref().unwrap_or("\\n");
+                Format::plain(args.key_delimiter.as_deref(), delimiter, args.null)
+            }
+        };
+        format.map(Self::Format).map_err(Failure::usage)
+    }
+
+    fn write(&self, out: &mut impl Write, record: &ConsumerRecord) -> io::Result<()> {
+        match self {
+            Self::Format(format) => format.write(out, record),
+            Self::Json => json::write_record(out, record),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_as_kcat_takes_them() {
+        assert_eq!(parse_offset("beginning").unwrap(), Start::Beginning);
+        assert_eq!(parse_offset("end").unwrap(), Start::End);
+        assert_eq!(parse_offset("0").unwrap(), Start::Offset(0));
+        assert_eq!(parse_offset("-10").unwrap(), Start::Last(10));
+        assert_eq!(parse_offset("@1700000000000").unwrap(), Start::Timestamp(1_700_000_000_000));
+        for bad in
+            ["", "-", "@", "@-1", "--5", "-+5", "+5", "1.5", "middle", "@99999999999999999999"]
+        {
+            assert!(matches!(parse_offset(bad), Err(Failure::Usage(_))), "{bad}");
+        }
+    }
 }

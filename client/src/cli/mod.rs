@@ -6,8 +6,12 @@
 mod cluster;
 mod connect;
 mod consume;
+mod format;
+mod json;
+mod output;
 mod produce;
 mod topic;
+mod topic_run;
 
 use std::process::ExitCode;
 
@@ -38,8 +42,12 @@ impl ClientCommand {
     /// Runs the command to its end and says how the process should exit. Results go to standard
     /// output; mistakes go to standard error, one line each.
     pub async fn run(self) -> ExitCode {
-        // The commands join the client as it grows.
-        eprintln!("synod: this command is not available yet");
-        ExitCode::FAILURE
+        let result = match self {
+            Self::Topic(command) => topic_run::run(command).await,
+            Self::Produce(args) => produce::run(args).await,
+            Self::Consume(args) => consume::run(args).await,
+            Self::Cluster(command) => cluster::run(command).await,
+        };
+        output::conclude(result)
     }
 }

@@ -1,0 +1,99 @@
+//! Administration: topics, settings, records, the cluster itself.
+//!
+//! ```no_run
+//! use synod_client::{ClientConfig, Cluster};
+//! use synod_client::admin::{Admin, NewTopic};
+//!
+//! # async fn example() -> Result<(), synod_client::Error> {
+//! let admin = Admin::new(Cluster::connect(ClientConfig::new(["127.0.0.1:9092"])).await?);
+//! admin.create_topic(NewTopic::new("orders").partitions(3)).await?;
+//! for topic in admin.topics().await? {
+//!     println!("{} has {} partitions", topic.name, topic.partitions.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod cluster;
+mod configs;
+mod records;
+mod topics;
+
+use synod_wire::Request;
+
+use crate::{Cluster, Error};
+
+pub use cluster::{ClusterDescription, LogDir, ReplicaSize};
+pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+pub use topics::{CreatedTopic, NewTopic};
+
+/// Administers a cluster. Cheap to clone.
+///
+/// Operations that only read are retried for the whole operation time-out. Those that change
+/// something are retried only while it is certain that they did nothing: after an
+/// [`Error::Timeout`] or [`Error::Disconnected`] look first what happened.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    cluster: Cluster,
+}
+
+impl Admin {
+    /// Administers this cluster.
+    pub fn new(cluster: Cluster) -> Self {
+        Self { cluster }
+    }
+
+    /// The cluster that is administered.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Milliseconds that a broker may take to carry out a change.
+    fn timeout_ms(&self) -> i32 {
+        let timeout = self.cluster.config().request_timeout;
+        // The broker gives up a little before us, so that its answer says why.
+        i32::try_from((timeout - timeout / 10).as_millis()).unwrap_or(i32::MAX)
+    }
+
+    /// Sends a change to the controller; `check` finds errors in the answer that concern the whole.
+    async fn change<R: Request>(
+        &self,
+        request: &R,
+        check: impl Fn(&R::Response) -> Result<(), Error>,
+    ) -> Result<R::Response, Error> {
+        let attempt = || async {
+            let connection = self.cluster.controller().await?;
+            match connection.send(request).await {
+                Ok(response) => {
+                    check(&response)?;
+                    Ok(Ok(response))
+                }
+                // It may have been carried out: not to be repeated blindly.
+                Err(error) => Ok(Err(error)),
+            }
+        };
+        self.cluster.retry(attempt).await?
+    }
+
+    /// Sends a question to any broker.
+    async fn ask<R: Request>(
+        &self,
+        request: &R,
+        check: impl Fn(&R::Response) -> Result<(), Error>,
+    ) -> Result<R::Response, Error> {
+        let attempt = || async {
+            let response = self.cluster.any_broker().await?.send(request).await?;
+            check(&response)?;
+            Ok(response)
+        };
+        self.cluster.retry(attempt).await
+    }
+}
+
+/// The only item of an answer about one thing.
+fn only<T>(items: Vec<T>, what: &str) -> Result<T, Error> {
+    items.into_iter().next().ok_or_else(|| {
+        let code = synod_wire::ErrorCode::UNKNOWN_SERVER_ERROR;
+        Error::broker(code, what, Some("the broker's answer is empty"))
+    })
+}

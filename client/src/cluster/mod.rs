@@ -1,0 +1,345 @@
+//! A cluster: its metadata, and a connection to each of its brokers.
+
+mod metadata;
+mod offsets;
+mod partitioned;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use synod_wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+use synod_wire::{ErrorCode, Str};
+use tokio::time::{Instant, sleep};
+
+use crate::backoff::{Backoff, random_below};
+use crate::{ClientConfig, Connection, Error, Remedy};
+
+pub use metadata::{Broker, Metadata, Partition, Topic};
+pub use offsets::{FoundOffset, Isolation, OffsetSpec};
+pub use partitioned::{PerPartition, TopicPartition};
+
+/// A cluster that is being talked to. Cheap to clone; clones share connections and metadata.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: ClientConfig,
+    state: Mutex<State>,
+    /// One refresh at a time; those who wait for it may find their question answered.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    metadata: Arc<Metadata>,
+    refreshed_at: Instant,
+    /// Topics that refreshes ask for.
+    wanted: BTreeSet<Arc<str>>,
+    /// A slot per broker; its lock is held while connecting, so that two do not connect at once.
+    slots: BTreeMap<i32, Slot>,
+    /// The connection over which the cluster was found: it may lead to an address that is not
+    /// advertised.
+    seed: Option<Connection>,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<(String, Connection)>>>;
+
+impl Cluster {
+    /// Finds the cluster through any of the configured addresses.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a malformed address; [`Error::NoBroker`] when none answers, with every
+    /// address's reason.
+    pub async fn connect(config: ClientConfig) -> Result<Self, Error> {
+        config.validate()?;
+        let state = State {
+            metadata: Arc::new(Metadata::default()),
+            refreshed_at: Instant::now(),
+            wanted: BTreeSet::new(),
+            slots: BTreeMap::new(),
+            seed: None,
+        };
+        let inner = Inner { config, state: Mutex::new(state), refreshing: Default::default() };
+        let cluster = Self { inner: Arc::new(inner) };
+        cluster.refresh(Ask::Wanted).await?;
+        Ok(cluster)
+    }
+
+    /// The settings it was made with.
+    pub fn config(&self) -> &ClientConfig {
+        &self.inner.config
+    }
+
+    /// What is known now.
+    pub fn metadata(&self) -> Arc<Metadata> {
+        self.state().metadata.clone()
+    }
+
+    /// Asks the cluster for brokers and for the topics in use.
+    ///
+    /// # Errors
+    /// What kept the last broker tried from answering.
+    pub async fn refresh_metadata(&self) -> Result<Arc<Metadata>, Error> {
+        self.refresh(Ask::Wanted).await
+    }
+
+    /// Asks the cluster for brokers and all topics.
+    ///
+    /// # Errors
+    /// What kept the last broker tried from answering.
+    pub async fn all_topics(&self) -> Result<Arc<Metadata>, Error> {
+        self.refresh(Ask::All).await
+    }
+
+    /// The topic, from what is known or by asking; `create` lets the broker create it if it is so
+    /// configured. From now on refreshes include it.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] with the broker's code when there is no such topic within the operation
+    /// time-out, which a leader-less topic may outlive too.
+    pub async fn topic(&self, name: &str, create: bool) -> Result<Arc<Topic>, Error> {
+        if let Some(topic) = self.known_topic(name) {
+            return Ok(topic);
+        }
+        self.state().wanted.insert(name.into());
+        let deadline = Instant::now() + self.inner.config.operation_timeout;
+        let mut backoff = self.backoff();
+        loop {
+            let metadata = self.refresh(Ask::One(name, create)).await?;
+            if let Some(topic) = metadata.topic(name) {
+                return Ok(topic.clone());
+            }
+            let code = metadata.topic_error(name).unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+            let error = Error::broker(code, format!("topic {name}"), None);
+            // Without creation an unknown topic stays unknown; with it, it may be on its way.
+            let hopeless = code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION && !create;
+            let pause = backoff.next();
+            if hopeless || !error.is_retriable() || Instant::now() + pause >= deadline {
+                self.state().wanted.remove(name);
+                return Err(error);
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// The topic as it is now, or an error that says why there is none.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] with the broker's code; what kept the cluster from answering.
+    pub async fn refresh_topic(&self, name: &str) -> Result<Arc<Topic>, Error> {
+        let metadata = self.refresh(Ask::One(name, false)).await?;
+        match metadata.topic(name) {
+            Some(topic) => Ok(topic.clone()),
+            None => {
+                let code = metadata.topic_error(name);
+                let code = code.unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                Err(Error::broker(code, format!("topic {name}"), None))
+            }
+        }
+    }
+
+    /// No longer asks for this topic.
+    pub fn forget_topic(&self, name: &str) {
+        self.state().wanted.remove(name);
+    }
+
+    /// A connection to the broker with this id, opened if there is none.
+    ///
+    /// # Errors
+    /// As [`Connection::open`]; [`Error::Broker`] when the cluster has no such broker.
+    pub async fn broker(&self, id: i32) -> Result<Connection, Error> {
+        let (slot, address) = {
+            let mut state = self.state();
+            let Some(broker) = state.metadata.broker(id) else {
+                let code = ErrorCode::BROKER_NOT_AVAILABLE;
+                return Err(Error::broker(code, format!("broker {id}"), None));
+            };
+            let address = broker.address();
+            (state.slots.entry(id).or_default().clone(), address)
+        };
+        let mut slot = slot.lock().await;
+        match &*slot {
+            Some((to, connection)) if *to == address && !connection.is_closed() => {
+                Ok(connection.clone())
+            }
+            _ => {
+                *slot = None;
+                let connection = Connection::open(&address, &self.inner.config).await?;
+                *slot = Some((address, connection.clone()));
+                Ok(connection)
+            }
+        }
+    }
+
+    /// A connection to any broker: one that is open, else a live broker at random, else a bootstrap
+    /// address.
+    ///
+    /// # Errors
+    /// [`Error::NoBroker`] with every address's reason.
+    pub async fn any_broker(&self) -> Result<Connection, Error> {
+        if let Some(connection) = self.open_connection() {
+            return Ok(connection);
+        }
+        let mut reasons = String::new();
+        for address in self.addresses() {
+            match Connection::open(&address, &self.inner.config).await {
+                Ok(connection) => {
+                    self.state().seed = Some(connection.clone());
+                    return Ok(connection);
+                }
+                Err(error) => {
+                    let separator = if reasons.is_empty() { "" } else { "; " };
+                    // Writing to a string cannot fail.
+                    let _ = write!(reasons, "{separator}{error}");
+                }
+            }
+        }
+        Err(Error::NoBroker { reasons: reasons.into() })
+    }
+
+    /// A connection to the controller, or to any broker of a cluster that names none.
+    ///
+    /// # Errors
+    /// As [`Cluster::broker`].
+    pub async fn controller(&self) -> Result<Connection, Error> {
+        match self.metadata().controller() {
+            Some(id) => self.broker(id).await,
+            None => self.any_broker().await,
+        }
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or the operation time-out is over; refreshes
+    /// the metadata in between where that is the remedy.
+    ///
+    /// # Errors
+    /// The error of the last attempt.
+    pub(crate) async fn retry<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let deadline = Instant::now() + self.inner.config.operation_timeout;
+        let mut backoff = self.backoff();
+        loop {
+            let error = match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            let pause = backoff.next();
+            if !error.is_retriable() || Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(%error, "trying again");
+            sleep(pause).await;
+            if error.remedy() != Remedy::Retry {
+                // If nobody answers, the next attempt finds out too.
+                let _ = self.refresh(Ask::Wanted).await;
+            }
+        }
+    }
+
+    /// Whether the metadata is older than configured.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.state().refreshed_at.elapsed() > self.inner.config.metadata_max_age
+    }
+
+    /// A new series of pauses, as configured.
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(self.inner.config.backoff_first, self.inner.config.backoff_max)
+    }
+
+    /// A topic from what is known.
+    fn known_topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.state().metadata.topic(name).cloned()
+    }
+
+    async fn refresh(&self, ask: Ask<'_>) -> Result<Arc<Metadata>, Error> {
+        let before = self.state().refreshed_at;
+        let _one_at_a_time = self.inner.refreshing.lock().await;
+        if let Ask::Wanted = ask {
+            // Someone else's refresh that began after this call answers it too.
+            let state = self.state();
+            if state.refreshed_at > before {
+                return Ok(state.metadata.clone());
+            }
+        }
+        let started = Instant::now();
+        let names = |names: &BTreeSet<Arc<str>>| {
+            names.iter().map(|name| Str::from(&**name)).map(Some).collect()
+        };
+        let names: Option<Vec<Option<Str>>> = match &ask {
+            Ask::All => None,
+            Ask::Wanted => Some(names(&self.state().wanted)),
+            Ask::One(name, _) => Some(vec![Some(Str::from(*name))]),
+        };
+        let topic = |name| MetadataRequestTopic { name, ..MetadataRequestTopic::default() };
+        let request = MetadataRequest {
+            topics: names.map(|names| names.into_iter().map(topic).collect()),
+            allow_auto_topic_creation: matches!(ask, Ask::One(_, true)),
+            ..MetadataRequest::default()
+        };
+        let connection = self.any_broker().await?;
+        let response = match connection.send(&request).await {
+            Ok(response) => response,
+            // An open connection may have died unnoticed; the next try finds a live broker.
+            Err(error) if error.is_retriable() => self.any_broker().await?.send(&request).await?,
+            Err(error) => return Err(error),
+        };
+        let mut state = self.state();
+        let metadata = Arc::new(state.metadata.updated(response, matches!(ask, Ask::All)));
+        state.metadata = metadata.clone();
+        state.refreshed_at = started;
+        state.slots.retain(|id, _| metadata.broker(*id).is_some());
+        Ok(metadata)
+    }
+
+    /// A connection that is open and not busy connecting.
+    fn open_connection(&self) -> Option<Connection> {
+        let state = self.state();
+        let seed = state.seed.iter().cloned();
+        let brokers =
+            state.slots.values().filter_map(|slot| Some(slot.try_lock().ok()?.as_ref()?.1.clone()));
+        seed.chain(brokers).find(|connection| !connection.is_closed())
+    }
+
+    /// Addresses to try: known brokers from a random one on, then the bootstrap addresses likewise.
+    fn addresses(&self) -> Vec<String> {
+        let metadata = self.metadata();
+        let known: Vec<String> = metadata.brokers().map(Broker::address).collect();
+        let configured = self.inner.config.brokers.iter().map(|address| address.to_string());
+        let mut addresses = rotated(known);
+        for address in rotated(configured.collect()) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change under the lock is whole, so a panic elsewhere leaves nothing half done.
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which topics a refresh asks for.
+#[derive(Debug, Clone, Copy)]
+enum Ask<'a> {
+    /// Those in use.
+    Wanted,
+    /// All.
+    All,
+    /// One; true: it may be created.
+    One(&'a str, bool),
+}
+
+fn rotated(mut addresses: Vec<String>) -> Vec<String> {
+    if !addresses.is_empty() {
+        let middle = random_below(addresses.len());
+        addresses.rotate_left(middle);
+    }
+    addresses
+}

@@ -1,0 +1,137 @@
+//! Fetch requests and what comes back.
+
+use std::collections::VecDeque;
+
+use synod_wire::batch::{Batch, BatchError, Batches};
+use synod_wire::messages::fetch::{
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData,
+};
+use synod_wire::{ErrorCode, Str};
+
+use super::ConsumerConfig;
+use super::fetched::Aborted;
+use crate::Error;
+use crate::cluster::TopicPartition;
+
+/// One partition in a fetch request.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) partition: TopicPartition,
+    pub(super) offset: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) generation: u64,
+}
+
+/// A request for these partitions, outside of any fetch session.
+pub(super) fn request(config: &ConsumerConfig, asked: &[Asked]) -> FetchRequest {
+    let mut topics: Vec<FetchTopic> = Vec::new();
+    for asked in asked {
+        let wanted = FetchPartition {
+            partition: asked.partition.partition,
+            current_leader_epoch: asked.leader_epoch,
+            fetch_offset: asked.offset,
+            last_fetched_epoch: -1,
+            log_start_offset: -1,
+            partition_max_bytes: config.max_partition_fetch_size,
+            ..FetchPartition::default()
+        };
+        match topics.last_mut().filter(|topic| *topic.topic == *asked.partition.topic) {
+            Some(topic) => topic.partitions.push(wanted),
+            None => topics.push(FetchTopic {
+                topic: Str::from(&*asked.partition.topic),
+                partitions: vec![wanted],
+                ..FetchTopic::default()
+            }),
+        }
+    }
+    FetchRequest {
+        replica_id: -1,
+        max_wait_ms: i32::try_from(config.max_fetch_wait.as_millis()).unwrap_or(i32::MAX),
+        min_bytes: config.min_fetch_size,
+        max_bytes: config.max_fetch_size,
+        isolation_level: config.isolation.level(),
+        session_id: 0,
+        session_epoch: -1,
+        topics,
+        ..FetchRequest::default()
+    }
+}
+
+/// What a fetch brought for one partition.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) partition: TopicPartition,
+    pub(super) result: Result<Content, Error>,
+}
+
+/// Whole batches, in order, each ending after the offset that was asked for.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) batches: VecDeque<Batch>,
+    pub(super) aborted: Vec<Aborted>,
+    pub(super) high_watermark: i64,
+    /// Where the next fetch goes on; the offset asked for when nothing came.
+    pub(super) next_offset: i64,
+}
+
+/// Takes an answer apart. `asked` tells at which offset each partition was asked.
+pub(super) fn answers(response: FetchResponse, asked: &[Asked]) -> Result<Vec<Answer>, Error> {
+    Error::check(response.error_code, || "fetch".into(), None)?;
+    let mut answers = Vec::new();
+    for topic in response.responses {
+        for data in topic.partitions {
+            let found = asked.iter().find(|asked| {
+                asked.partition.partition == data.partition_index
+                    && *asked.partition.topic == *topic.topic
+            });
+            // A partition nobody asked for is none of our business.
+            let Some(asked) = found else { continue };
+            let partition = asked.partition.clone();
+            answers.push(Answer { partition, result: content(data, asked) });
+        }
+    }
+    Ok(answers)
+}
+
+fn content(data: PartitionData, asked: &Asked) -> Result<Content, Error> {
+    let context = || asked.partition.to_string();
+    Error::check(data.error_code, context, None)?;
+    let corrupt = |source| {
+        let context = format!("{}, offset {}", asked.partition, asked.offset).into();
+        Error::Corrupt { context, source }
+    };
+    let mut batches = VecDeque::new();
+    let mut next_offset = asked.offset;
+    'parts: for part in data.records.into_parts() {
+        for batch in Batches::new(part) {
+            let batch = match batch {
+                Ok(batch) => batch,
+                // The broker cuts an answer by size; the rest comes with the next one.
+                Err(BatchError::Truncated { .. }) if !batches.is_empty() => break 'parts,
+                Err(error) => return Err(corrupt(error)),
+            };
+            if batch.header().end_offset() <= next_offset {
+                // Lies wholly before what was asked for, or repeats what came already.
+                continue;
+            }
+            next_offset = batch.header().end_offset();
+            batches.push_back(batch);
+        }
+    }
+    let aborted = data.aborted_transactions.unwrap_or_default();
+    let aborted = aborted.into_iter().map(|transaction| Aborted {
+        producer_id: transaction.producer_id,
+        first_offset: transaction.first_offset,
+    });
+    Ok(Content {
+        batches,
+        aborted: aborted.collect(),
+        high_watermark: data.high_watermark,
+        next_offset,
+    })
+}
+
+/// Whether an error means that the offset itself does not exist.
+pub(super) fn is_out_of_range(error: &Error) -> bool {
+    error.code() == Some(ErrorCode::OFFSET_OUT_OF_RANGE)
+}

@@ -1,0 +1,148 @@
+//! Where a consumer stands in a partition, and where it begins.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use crate::Error;
+use crate::backoff::Backoff;
+use crate::cluster::{Cluster, FoundOffset, Isolation, OffsetSpec, PerPartition, TopicPartition};
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record there is.
+    Beginning,
+    /// After the last record there is now.
+    End,
+    /// At this offset.
+    Offset(u64),
+    /// This many offsets before the end, or at the beginning if there are fewer.
+    Last(u64),
+    /// At the first record with this timestamp (ms since 1970) or a later one; at the end if there is
+    /// none.
+    Timestamp(i64),
+}
+
+/// A consumer's place in a partition.
+#[derive(Debug)]
+pub(super) struct Position {
+    /// Of the next record to hand out.
+    pub(super) offset: i64,
+    /// Of the next fetch; ahead of `offset` by what is buffered.
+    pub(super) fetch_offset: i64,
+    /// Answers to questions of an older generation are void.
+    pub(super) generation: u64,
+    pub(super) high_watermark: Option<i64>,
+    pub(super) is_paused: bool,
+    /// A new place is being looked for.
+    pub(super) is_resetting: bool,
+    pub(super) retry_at: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Position {
+    pub(super) fn new(offset: i64, generation: u64, backoff: Backoff) -> Self {
+        Self {
+            offset,
+            fetch_offset: offset,
+            generation,
+            high_watermark: None,
+            is_paused: false,
+            is_resetting: false,
+            retry_at: None,
+            backoff,
+        }
+    }
+
+    /// A fetch succeeded; the next one goes on at `next_offset`.
+    pub(super) fn handle_fetched(&mut self, next_offset: i64, high_watermark: i64) {
+        self.fetch_offset = next_offset;
+        self.high_watermark = Some(high_watermark);
+        self.retry_at = None;
+        self.backoff.reset();
+    }
+
+    /// A fetch failed: the next one comes a little later.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.retry_at = Some(now + self.backoff.next());
+    }
+
+    /// What was fetched ahead is gone.
+    pub(super) fn refetch(&mut self, generation: u64) {
+        self.generation = generation;
+        self.fetch_offset = self.offset;
+    }
+
+    /// Goes on from another offset, nothing being buffered.
+    pub(super) fn move_to(&mut self, offset: i64) {
+        self.offset = offset;
+        self.fetch_offset = offset;
+        self.is_resetting = false;
+    }
+}
+
+/// The offsets at which the partitions' starts lie.
+pub(super) async fn resolve(
+    cluster: &Cluster,
+    starts: &BTreeMap<TopicPartition, Start>,
+    isolation: Isolation,
+) -> Result<BTreeMap<TopicPartition, i64>, Error> {
+    let mut offsets = BTreeMap::new();
+    // The beginnings tell which partitions exist, and no offset may lie before them.
+    let beginnings =
+        cluster.list_offsets(starts.keys().cloned(), OffsetSpec::Beginning, isolation).await;
+    let beginnings = all_found(beginnings)?;
+    let needs_end = starts
+        .iter()
+        .filter(|(_, start)| matches!(start, Start::End | Start::Last(_) | Start::Timestamp(_)));
+    let needs_end = needs_end.map(|(partition, _)| partition.clone()).collect::<Vec<_>>();
+    let ends = cluster.list_offsets(needs_end, OffsetSpec::End, isolation).await;
+    let ends = all_found(ends)?;
+    for (partition, start) in starts {
+        let beginning = beginnings.get(partition).copied().unwrap_or(0);
+        let end = ends.get(partition).copied().unwrap_or(beginning);
+        let offset = match *start {
+            Start::Beginning => beginning,
+            Start::End => end,
+            Start::Offset(offset) => i64::try_from(offset).unwrap_or(i64::MAX),
+            Start::Last(count) => {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                end.saturating_sub(count).max(beginning)
+            }
+            Start::Timestamp(timestamp) => {
+                at_time(cluster, partition, timestamp, isolation).await?.unwrap_or(end)
+            }
+        };
+        offsets.insert(partition.clone(), offset);
+    }
+    Ok(offsets)
+}
+
+async fn at_time(
+    cluster: &Cluster,
+    partition: &TopicPartition,
+    timestamp: i64,
+    isolation: Isolation,
+) -> Result<Option<i64>, Error> {
+    if timestamp < 0 {
+        return Err(Error::config("a time must not lie before 1970"));
+    }
+    let spec = OffsetSpec::Timestamp(timestamp);
+    let found = cluster.list_offsets([partition.clone()], spec, isolation).await;
+    match found.into_values().next() {
+        Some(result) => Ok(result?.map(|found| found.offset)),
+        None => Ok(None),
+    }
+}
+
+/// Every partition's offset, or the first error.
+fn all_found(
+    results: PerPartition<Option<FoundOffset>>,
+) -> Result<BTreeMap<TopicPartition, i64>, Error> {
+    let offset = |(partition, result): (TopicPartition, Result<Option<FoundOffset>, Error>)| {
+        let found = result?.map_or(0, |found| found.offset);
+        Ok((partition, found))
+    };
+    results.into_iter().map(offset).collect()
+}
