@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::support::batch::TIMESTAMP;
+use crate::support::batch::timestamp;
 
 /// A record as the drivers exchange it; bytes are base64.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub(crate) fn records(topic: &str, null_headers: bool) -> Vec<Record> {
                 key: key.as_deref().map(base64),
                 value: value.as_deref().map(base64),
                 headers,
-                timestamp: TIMESTAMP + i64::from(index) * 7,
+                timestamp: timestamp() + i64::from(index) * 7,
             }
         })
         .collect()

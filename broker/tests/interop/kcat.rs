@@ -15,7 +15,8 @@ fn kcat(bootstrap: &str, args: &[&str], input: &str) -> Vec<u8> {
     let machine = std::env::consts::ARCH;
     command
         .env("LD_LIBRARY_PATH", root.join(format!("usr/lib/{machine}-linux-gnu")))
-        .args(["-b", bootstrap, "-m", "60"])
+        // The end of a partition is told by an empty answer: wait shortly for those.
+        .args(["-b", bootstrap, "-m", "60", "-X", "fetch.wait.max.ms=5"])
         .args(args);
     let output = run(command, input.as_bytes());
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::client::Client;
 use crate::corpus::base64;
 use crate::fresh;
-use crate::support::batch::TIMESTAMP;
+use crate::support::batch::timestamp;
 use crate::support::broker::Broker;
 use crate::support::wire::{self, Connection};
 
@@ -35,7 +35,7 @@ fn large_batches_of_confluent_kafka() {
         .map(|value| {
             json!({
                 "partition": 0, "key": null, "value": base64(value.as_bytes()), "headers": [],
-                "timestamp": TIMESTAMP,
+                "timestamp": timestamp(),
             })
         })
         .collect();

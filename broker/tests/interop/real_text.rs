@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::corpus::{Record, base64};
-use crate::support::batch::TIMESTAMP;
+use crate::support::batch::timestamp;
 use crate::support::broker::Broker;
 use crate::support::wire::{self, Connection};
 use crate::{fresh, kcat};
@@ -33,7 +33,7 @@ fn licences_and_dictionaries_come_back_unchanged() {
                 .map(|line| {
                     json!({
                         "partition": 0, "key": null, "value": base64(line), "headers": [],
-                        "timestamp": TIMESTAMP,
+                        "timestamp": timestamp(),
                     })
                 })
                 .collect();

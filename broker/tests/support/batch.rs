@@ -1,5 +1,8 @@
 //! Record batches made by hand, so that each field of the header can be wrong on its own.
 
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bytes::{BufMut, Bytes};
 
 /// Size of a batch's header in bytes.
@@ -34,8 +37,15 @@ pub(crate) struct TestRecord {
     pub(crate) value: Option<Vec<u8>>,
 }
 
-/// A time for records in tests, in ms: 2024-01-01.
-pub(crate) const TIMESTAMP: i64 = 1_704_067_200_000;
+/// A time for records in tests, in ms: an hour before the first use, the same for the whole run. It
+/// is not fixed because retention is by a record's time.
+pub(crate) fn timestamp() -> i64 {
+    static TIMESTAMP: LazyLock<i64> = LazyLock::new(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+        i64::try_from(now.as_millis()).expect("a clock before the year 292 million") - 3_600_000
+    });
+    *TIMESTAMP
+}
 
 impl Batch {
     /// A valid batch of these values, without keys, from no producer in particular.
@@ -52,7 +62,7 @@ impl Batch {
             crc: None,
             attributes: 0,
             last_offset_delta: None,
-            base_timestamp: TIMESTAMP,
+            base_timestamp: timestamp(),
             max_timestamp: None,
             producer_id: -1,
             producer_epoch: -1,

@@ -12,7 +12,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{
 };
 
 use crate::run::{Answer, Run, error, list};
-use crate::support::batch::{Batch, TIMESTAMP};
+use crate::support::batch::{Batch, timestamp};
 use crate::support::wire::{fetch_request, produce_request, topic_name};
 
 const LATEST: i64 = -1;
@@ -23,7 +23,7 @@ pub(crate) fn run(run: &mut Run) {
     let topic = run.create("offsets", 2, &[]);
     // Ten records, 500 ms apart, in five batches; partition 1 is empty.
     for index in 0..5 {
-        let batch = Batch { base_timestamp: TIMESTAMP + index * 1000, ..Batch::of(&["a", "b"]) };
+        let batch = Batch { base_timestamp: timestamp() + index * 1000, ..Batch::of(&["a", "b"]) };
         let records = batch.with_timestamp_deltas(&[0, 500]).encode();
         let response = run.connect().call(9, &produce_request(&topic, 0, -1, records));
         assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
@@ -48,7 +48,7 @@ fn send(run: &Run, version: i16, request: &ListOffsetsRequest) -> Answer<String>
     Ok(list(&response.topics, |topic| {
         list(&topic.partitions, |partition| {
             let time = match partition.timestamp {
-                time if time >= TIMESTAMP => format!("+{}", time - TIMESTAMP),
+                time if time >= timestamp() => format!("+{}", time - timestamp()),
                 time => time.to_string(),
             };
             let epoch = if partition.leader_epoch >= 0 { " with epoch" } else { "" };
@@ -89,11 +89,11 @@ fn by_kind(run: &mut Run, topic: &str) {
 fn by_time(run: &mut Run, topic: &str) {
     for (case, timestamp) in [
         ("time 0", 0),
-        ("the first record's time", TIMESTAMP),
-        ("the fourth record's time", TIMESTAMP + 1500),
-        ("a time between the fourth and fifth", TIMESTAMP + 1501),
-        ("the last record's time", TIMESTAMP + 4500),
-        ("a time after all", TIMESTAMP + 4501),
+        ("the first record's time", timestamp()),
+        ("the fourth record's time", timestamp() + 1500),
+        ("a time between the fourth and fifth", timestamp() + 1501),
+        ("the last record's time", timestamp() + 4500),
+        ("a time after all", timestamp() + 4501),
         ("the latest time there is", i64::MAX),
     ] {
         run.note(&format!("list offsets, {case}"), ask(run, 7, topic, at(0, timestamp)));

@@ -4,7 +4,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log"
 	"os"
 	"sync"
@@ -223,8 +222,11 @@ func admin(ctx context.Context, bootstrap, topic string) any {
 	seen["log dirs"] = len(dirs)
 	_, err = admin.DeleteTopic(ctx, topic)
 	check(err)
-	details, err = admin.ListTopics(ctx)
-	check(err)
-	seen["gone"] = fmt.Sprint(details.Has(topic)) == "false"
+	// Metadata may lag behind, in the client's cache if not at the broker.
+	for seen["gone"] = false; seen["gone"] == false && ctx.Err() == nil; {
+		details, err = admin.ListTopics(ctx)
+		check(err)
+		seen["gone"] = !details.Has(topic)
+	}
 	return seen
 }

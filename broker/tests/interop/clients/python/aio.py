@@ -1,6 +1,7 @@
 """Driver of aiokafka."""
 
 import asyncio
+import time
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -71,6 +72,23 @@ async def consume(bootstrap, job):
         await consumer.stop()
 
 
+async def count(client, topic):
+    return len((await client.describe_topics([topic]))[0]["partitions"])
+
+
+async def exists(client, topic):
+    return topic in await client.list_topics()
+
+
+async def until(look, wanted):
+    """Tells whether looking gives what is wanted, now or soon."""
+    deadline = time.monotonic() + 30
+    while await look() != wanted:
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
 async def admin(bootstrap, job):
     client, topic = AIOKafkaAdminClient(bootstrap_servers=bootstrap), job["topic"]
     seen = {}
@@ -83,14 +101,13 @@ async def admin(bootstrap, job):
         described = await client.describe_topics([topic])
         seen["partitions"] = len(described[0]["partitions"])
         await client.create_partitions({topic: NewPartitions(4)})
-        described = await client.describe_topics([topic])
-        seen["more partitions"] = len(described[0]["partitions"])
+        seen["more partitions"] = await until(lambda: count(client, topic), 4)
         resource = ConfigResource(ConfigResourceType.TOPIC, topic)
         answers = await client.describe_configs([resource])
         entries = answers[0].resources[0][4]
         seen["retention"] = next(entry[1] for entry in entries if entry[0] == "retention.ms")
         await client.delete_topics([topic])
-        seen["gone"] = topic not in await client.list_topics()
+        seen["gone"] = await until(lambda: exists(client, topic), False)
     finally:
         await client.close()
     return seen

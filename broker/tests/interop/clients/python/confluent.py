@@ -84,6 +84,10 @@ def wait(futures):
     return {key: future.result(WAIT_S) for key, future in futures.items()}
 
 
+def count(client, topic):
+    return len(client.list_topics(topic, WAIT_S).topics[topic].partitions)
+
+
 def admin(bootstrap, job):
     client, topic = AdminClient({"bootstrap.servers": bootstrap}), job["topic"]
     seen = {}
@@ -92,17 +96,19 @@ def admin(bootstrap, job):
         wait(client.create_topics([NewTopic(topic, 2, 1)]))
     except Exception as error:
         seen["again"] = error.args[0].name()
-    seen["partitions"] = len(client.list_topics(topic, WAIT_S).topics[topic].partitions)
+    seen["partitions"] = driver.until(lambda: count(client, topic) == 2)
     wait(client.create_partitions([NewPartitions(topic, 4)]))
-    seen["more partitions"] = len(client.list_topics(topic, WAIT_S).topics[topic].partitions)
+    seen["more partitions"] = driver.until(lambda: count(client, topic) == 4)
     resource = ConfigResource(ResourceType.TOPIC, topic)
     configs = wait(client.describe_configs([resource]))[resource]
     seen["retention"] = configs["retention.ms"].value
     change = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
     changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
     wait(client.incremental_alter_configs([changed]))
-    configs = wait(client.describe_configs([resource]))[resource]
-    seen["max message"] = configs["max.message.bytes"].value
+    seen["max message"] = driver.until(
+        lambda: wait(client.describe_configs([resource]))[resource]["max.message.bytes"].value
+        == "2000"
+    )
     producer = Producer({"bootstrap.servers": bootstrap})
     for index in range(10):
         producer.produce(topic, b"%d" % index, partition=0)
@@ -115,7 +121,7 @@ def admin(bootstrap, job):
     ]
     seen["nodes"] = len(client.describe_cluster().result(WAIT_S).nodes)
     wait(client.delete_topics([topic]))
-    seen["gone"] = topic not in client.list_topics(timeout=WAIT_S).topics
+    seen["gone"] = driver.until(lambda: topic not in client.list_topics(timeout=WAIT_S).topics)
     return seen
 
 

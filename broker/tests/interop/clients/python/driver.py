@@ -3,6 +3,7 @@
 import base64
 import json
 import sys
+import time
 
 
 def unpack(data):
@@ -30,6 +31,15 @@ def pack_record(topic, partition, offset, key, value, headers, timestamp):
         "headers": [[name, pack(header)] for name, header in headers or []],
         "timestamp": timestamp,
     }
+
+
+def until(condition):
+    """Tells whether the condition holds, now or soon: metadata may lag behind an answer."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+    return True
 
 
 def run(handlers):

@@ -100,14 +100,16 @@ def admin(bootstrap, job):
     except TopicAlreadyExistsError as error:
         seen["again"] = "TOPIC_ALREADY_EXISTS"
     consumer = KafkaConsumer(bootstrap_servers=bootstrap)
-    seen["partitions"] = len(consumer.partitions_for_topic(topic))
+    seen["partitions"] = driver.until(lambda: consumer.partitions_for_topic(topic) == {0, 1})
     client.create_partitions({topic: NewPartitions(4)})
-    seen["more partitions"] = len(client.describe_topics([topic])[0]["partitions"])
+    seen["more partitions"] = driver.until(
+        lambda: len(client.describe_topics([topic])[0]["partitions"]) == 4
+    )
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     seen["retention"] = configs(client.describe_configs([resource]), topic)["retention.ms"]
-    seen["listed"] = topic in client.list_topics()
+    seen["listed"] = driver.until(lambda: topic in client.list_topics())
     client.delete_topics([topic])
-    seen["gone"] = topic not in client.list_topics()
+    seen["gone"] = driver.until(lambda: topic not in client.list_topics())
     return seen
 
 
