@@ -381,3 +381,97 @@ impl Batch {
         crc32c::crc32c_append(header, &self.body)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch as Kafka's Java producer wrote it: key "k", value "hello", no headers.
+    const SAMPLE: &str = "0000000000000000 0000003e ffffffff 02 00000000 0000 00000002 \
+        0000019a00000001 0000019a00000005 0000000000000007 0003 7ffffffe 00000003 \
+        18000000026b0a68656c6c6f00";
+
+    fn sample() -> Vec<u8> {
+        let digits: Vec<u32> = SAMPLE.chars().filter_map(|digit| digit.to_digit(16)).collect();
+        let mut bytes: Vec<u8> =
+            digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect();
+        let crc = crc32c::crc32c(&bytes[CHECKED_FROM..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn fields_lie_where_kafka_puts_them() {
+        let (batch, rest) = Batch::parse(sample().into()).expect("a batch");
+        assert!(rest.is_empty());
+        batch.verify_crc().expect("intact");
+        let header = batch.header();
+        assert_eq!(header.size(), sample().len());
+        assert_eq!((header.base_offset(), header.end_offset(), header.last_offset()), (0, 3, 2));
+        assert_eq!(header.leader_epoch(), -1);
+        assert_eq!(header.base_timestamp(), 0x19a_0000_0001);
+        assert_eq!(header.max_timestamp(), 0x19a_0000_0005);
+        assert_eq!((header.producer_id(), header.producer_epoch()), (Some(7), 3));
+        assert_eq!(header.base_sequence(), i32::MAX - 1);
+        assert_eq!(header.last_sequence(), 0, "sequences wrap to 0");
+        assert_eq!((header.record_count(), header.compression()), (3, 0));
+        assert!(!header.is_control() && !header.is_transactional());
+    }
+
+    #[test]
+    fn stamping_keeps_the_checksum_and_log_append_time_renews_it() {
+        let bytes = Bytes::from(sample());
+        let (mut batch, _) = Batch::parse(bytes.clone()).expect("a batch");
+        batch.stamp(1 << 40, 17);
+        batch.verify_crc().expect("the checksum leaves both out");
+        assert_eq!((batch.base_offset(), batch.end_offset()), (1 << 40, (1 << 40) + 3));
+        assert_eq!(batch.leader_epoch(), 17);
+        assert_eq!(batch.body().as_ptr(), bytes[HEADER_SIZE..].as_ptr(), "no copy");
+        batch.set_log_append_time(99);
+        batch.verify_crc().expect("renewed");
+        assert!(batch.header().is_log_append_time());
+        assert_eq!((batch.header().max_timestamp(), batch.header().compression()), (99, 0));
+        let (again, _) = Batch::parse(batch.to_bytes()).expect("a batch");
+        assert_eq!(again, batch);
+        let parts: usize = batch.parts().iter().map(|part| part.len()).sum();
+        assert_eq!(parts, batch.size());
+    }
+
+    #[test]
+    fn batches_lie_back_to_back() {
+        let mut bytes = sample();
+        bytes.extend(sample());
+        bytes.extend([0; 70]);
+        let (_, rest) = Batch::parse(bytes.into()).expect("the first");
+        let (_, rest) = Batch::parse(rest).expect("the second");
+        assert_eq!(Batch::parse(rest), Err(BatchError::BadSize(0)));
+    }
+
+    #[test]
+    fn cuts_and_flips_are_noticed() {
+        let good = sample();
+        for size in 0..good.len() {
+            let cut = Batch::parse(good[..size].to_vec().into());
+            assert!(matches!(cut, Err(BatchError::Incomplete { .. })), "{size}");
+        }
+        for position in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[position] ^= 1 << bit;
+                let noticed = match Batch::parse(bad.into()) {
+                    Ok((batch, rest)) => batch.verify_crc().is_err() || !rest.is_empty(),
+                    Err(_) => true,
+                };
+                // The log checks what the checksum leaves out: base offset and leader epoch.
+                assert_eq!(noticed, !matches!(position, 0..8 | 12..16), "{position}, bit {bit}");
+            }
+        }
+        let mut negative = good.clone();
+        negative[23] = 0x80;
+        assert!(matches!(Batch::parse(negative.into()), Err(BatchError::BadCount { .. })));
+        let mut damaged = good;
+        damaged[..8].fill(0xff);
+        let (batch, _) = Batch::parse(damaged.into()).expect("form only");
+        assert_eq!(batch.end_offset(), u64::MAX);
+    }
+}

@@ -372,18 +372,31 @@ fn io_error(path: &Path, source: io::Error) -> DataDirError {
     }
 }
 
-/// Creates the directory with its parents, durably.
+/// Creates the directory with its parents.
 fn create_dirs(storage: &dyn Storage, path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || storage.exists(path)? {
         return Ok(());
     }
-    let parent = path.parent().unwrap_or(Path::new(""));
-    create_dirs(storage, parent)?;
-    match storage.create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    if let Some(parent) = path.parent() {
+        create_dirs(storage, parent)?;
     }
-    storage.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
+    match storage.create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the names that lead to the directory durable. Which of them an earlier attempt created
+/// and did not sync nobody knows, so all are synced; those that may not even be opened are not ours.
+fn sync_parents(storage: &dyn Storage, path: &Path) -> io::Result<()> {
+    for parent in path.ancestors().skip(1) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match storage.sync_dir(parent) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn take_lock(storage: &dyn Storage, path: &Path) -> Result<Box<dyn Lock>, DataDirError> {
@@ -420,6 +433,7 @@ fn format(storage: &dyn Storage, path: &Path, identity: Identity) -> Result<(), 
         return Err(lost_meta());
     }
     JournalStore::create(storage, &journal, identity).map_err(fail)?;
+    sync_parents(storage, path).map_err(fail)?;
     let meta = Meta { identity }.encode();
     replace_file(storage, &path.join(META), meta.as_bytes()).map_err(fail)
 }
