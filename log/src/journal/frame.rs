@@ -190,6 +190,12 @@ pub(super) fn encode_frame(link: Link, records: &[JournalRecord]) -> (Vec<u8>, u
     for record in records {
         record.encode(&mut frame);
     }
+    let crc = seal_frame(link, &mut frame);
+    (frame, crc)
+}
+
+/// Fills in what stands before the payload and gives the checksum.
+pub(super) fn seal_frame(link: Link, frame: &mut [u8]) -> u32 {
     let size = frame.len() - FRAME_PREFIX_SIZE;
     assert!(size <= MAX_PAYLOAD_SIZE, "a frame's payload of {size} bytes");
     frame[..4].copy_from_slice(MARKER);
@@ -198,7 +204,7 @@ pub(super) fn encode_frame(link: Link, records: &[JournalRecord]) -> (Vec<u8>, u
     frame[16..24].copy_from_slice(&link.sequence.to_le_bytes());
     let crc = checksum(link.generation, &frame[8..]);
     frame[4..8].copy_from_slice(&crc.to_le_bytes());
-    (frame, crc)
+    crc
 }
 
 fn checksum(generation: u64, checked: &[u8]) -> u32 {

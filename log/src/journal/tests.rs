@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::frame::{FRAMES_START, HEADER_SIZE};
+use super::frame::{FRAME_PREFIX_SIZE, FRAMES_START, HEADER_SIZE, Header, Link, seal_frame};
 use super::state::State;
 use super::store::Sizes;
 use super::*;
@@ -398,4 +398,36 @@ fn an_orderly_end_shows() {
     drop(store);
     assert!(!open(&disk).expect("healthy").1.clean);
     assert!(!disk.exists(Path::new("/journal.tmp")).expect("healthy"));
+}
+
+/// Checksums keep random bytes out; here they are right, and the payload is still anything.
+#[test]
+fn intact_frames_of_any_payload_are_taken_or_refused() {
+    let header = Header { identity: OWNER, generation: 5 };
+    let (mut opened, mut refused) = (0, 0);
+    for seed in 0..3000 {
+        let mut choices = Choices(seed);
+        let mut content = header.encode();
+        let mut link = Link { generation: 5, previous: header.chain(), sequence: 1 };
+        for _ in 0..1 + choices.below(3) {
+            let mut frame = vec![0; FRAME_PREFIX_SIZE];
+            for _ in 0..choices.below(3) {
+                let kind = choices.below(8) as u8;
+                let size = [3, 36, 28, 28, 20, 8, 0, 5][usize::from(kind)];
+                frame.push(kind);
+                frame.extend((0..size).map(|_| choices.below(3) as u8));
+            }
+            link.previous = seal_frame(link, &mut frame);
+            link.sequence += 1;
+            content.extend_from_slice(&frame);
+            content.extend_from_slice(&frame);
+        }
+        content.resize(content.len() + 100, 0);
+        match open_content(&content) {
+            Ok(_) => opened += 1,
+            Err(JournalOpenError::Damaged { .. }) => refused += 1,
+            Err(error) => panic!("seed {seed}: {error}"),
+        }
+    }
+    assert!(opened > 100 && refused > 100, "{opened} opened, {refused} refused");
 }
