@@ -64,7 +64,9 @@ fn lines_and_files_are_of_readable_size() {
         }
         for (index, line) in text.lines().enumerate() {
             let length = line.chars().count();
-            if length > LINE_LENGTH {
+            // A table in a comment cannot be folded.
+            let is_table = line.trim_start().trim_start_matches(['/', '!']).starts_with(" |");
+            if length > LINE_LENGTH && !is_table {
                 let at = index + 1;
                 violations.push(format!("{path}:{at}: {length} columns; at most {LINE_LENGTH}"));
             }

@@ -5,6 +5,7 @@
 //! is wrong.
 
 mod config;
+mod log;
 mod output;
 mod serve;
 
@@ -43,7 +44,10 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(flatten)]
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
+    /// Look at log files of a broker that is not running
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  synod completions bash > /etc/bash_completion.d/synod")]
     Completions {
@@ -67,7 +71,8 @@ impl Command {
         match self {
             Command::Serve(args) => args.run(),
             Command::Config(command) => command.run(),
-            Command::Client(command) => run_client(command),
+            Command::Client(command) => run_client(*command),
+            Command::Log(command) => command.run(),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "synod", &mut script);

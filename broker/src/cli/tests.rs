@@ -27,6 +27,7 @@ fn commands_parse() {
         "synod topic list --json -b [::1]:9092",
         "synod consume t -o -5 -e -c 1 -J",
         "synod cluster info",
+        "synod log dump --records --json 00000000000000000000.log",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }

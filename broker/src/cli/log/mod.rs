@@ -1,0 +1,73 @@
+//! `synod log …`: looks at the files of a broker that is not running.
+
+mod dump;
+mod show;
+
+use super::output;
+use clap::{Args, Subcommand};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What to do with log files.
+#[derive(Debug, Subcommand)]
+pub(super) enum LogCommand {
+    /// Print the record batches of a segment file
+    #[command(after_help = DUMP_EXAMPLES)]
+    Dump(DumpArgs),
+}
+
+const DUMP_EXAMPLES: &str = "\
+Examples:
+  synod log dump 00000000000000000000.log
+  synod log dump --records --json 00000000000000000000.log | jq .records[].value";
+
+/// Arguments of `log dump`.
+#[derive(Debug, Args)]
+pub(super) struct DumpArgs {
+    /// A segment file: OFFSET.log in a partition's directory
+    file: PathBuf,
+    /// Also print each record, decompressed
+    #[arg(short, long)]
+    records: bool,
+    /// Print one JSON object per batch
+    #[arg(short = 'J', long)]
+    json: bool,
+}
+
+impl LogCommand {
+    pub(super) fn run(self) -> ExitCode {
+        match self {
+            LogCommand::Dump(args) => args.run(),
+        }
+    }
+}
+
+impl DumpArgs {
+    fn run(self) -> ExitCode {
+        let name = self.file.display();
+        let file = match File::open(&self.file) {
+            Ok(file) => file,
+            Err(error) => return output::fail(format_args!("cannot open {name}: {error}")),
+        };
+        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+            return output::fail(format_args!(
+                "{name} is a directory; give one segment file, such as {name}/{:020}.log",
+                0
+            ));
+        }
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let style = show::Style { records: self.records, json: self.json };
+        let dumped = dump::dump(BufReader::with_capacity(1 << 20, file), style, &mut out);
+        let outcome = dumped.and_then(|outcome| out.flush().map(|()| outcome));
+        match outcome {
+            Ok(dump::Outcome { damage_count: 0, .. }) => ExitCode::SUCCESS,
+            Ok(dump::Outcome { damage_count, .. }) => {
+                output::fail(format_args!("{name}: {damage_count} damaged places, told above"))
+            }
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => output::fail(format_args!("{name}: {error}")),
+        }
+    }
+}
