@@ -295,6 +295,7 @@ mod tests {
             (topic, "retention.bytes", "12"),
             (topic, "message.timestamp.type", "LogAppendTime"),
             (topic, "segment.ms", "60000"),
+            (topic, "compression.type", "zstd"),
             // As a version with other rules might have stored it.
             (topic, "max.message.bytes", "plenty"),
         ]);
@@ -304,12 +305,14 @@ mod tests {
         let expected = TopicConfig {
             delete: true,
             compact: true,
+            compression: Some(synod_wire::batch::Compression::Zstd),
             retention: None,
             retention_size: Some(12),
             segment_size: 1 << 30,
             segment_age: Duration::from_secs(60),
             index_interval_size: 4096,
             max_batch_size: 1_048_588,
+            min_in_sync_replicas: 1,
             timestamp_type: crate::metadata::TimestampType::LogAppendTime,
             timestamp_before_max: Duration::from_millis(i64::MAX as u64),
             timestamp_after_max: Duration::from_secs(3600),

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    BrokerId, MetadataImage,
+    BrokerId, MetadataImage, TopicId,
     controller::{self, ControllerContext},
     error::{AdminError, AdminErrorKind},
-    ids::random_topic_id,
     request::{
         AlterConfigs, BeginControl, CreatePartitions, CreateTopics, CreatedTopic, DeletedTopic,
         NewTopic, Outcomes, ProducerIdBlock, RegisterBroker, TopicRef,
@@ -139,7 +138,7 @@ impl ControllerHandle {
     /// # Errors
     /// As [`ControllerHandle::create_topics`], or the name is not allowed.
     pub async fn auto_create_topic(&self, name: &str) -> Result<(), AdminError> {
-        let topics = vec![NewTopic::with_defaults(random_topic_id()?, name)];
+        let topics = vec![NewTopic::with_defaults(TopicId::random()?, name)];
         let request = CreateTopics { topics, validate_only: false };
         match self.create_topics(request).await?.into_iter().next() {
             Some(Err(error)) if error.kind != AdminErrorKind::TopicExists => Err(error),
@@ -246,7 +245,7 @@ mod tests {
             assert_eq!(error, AdminErrorKind::InvalidReplicationFactor, "no broker yet");
             let registration = RegisterBroker {
                 broker: BrokerId(1),
-                incarnation: random_topic_id().unwrap(),
+                incarnation: TopicId::random().unwrap(),
                 endpoints: Vec::new(),
                 rack: None,
             };

@@ -52,6 +52,18 @@ impl TopicId {
         (bytes != [0; 16] && id != Self::METADATA).then_some(id)
     }
 
+    /// An id that nothing has had: practically unique.
+    ///
+    /// # Errors
+    /// The operating system's random source failed.
+    pub fn random() -> io::Result<Self> {
+        loop {
+            if let Some(id) = Self::new(random_id()?) {
+                return Ok(id);
+            }
+        }
+    }
+
     /// An id from bytes that were a topic's id before, without [`TopicId::new`]'s check.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -73,18 +85,6 @@ pub fn random_id() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(bytes)
-}
-
-/// A topic id that no topic has had.
-///
-/// # Errors
-/// The operating system's random source failed.
-pub fn random_topic_id() -> io::Result<TopicId> {
-    loop {
-        if let Some(id) = TopicId::new(random_id()?) {
-            return Ok(id);
-        }
-    }
 }
 
 impl fmt::Display for TopicId {

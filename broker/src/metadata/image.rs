@@ -66,6 +66,29 @@ pub struct TopicImage {
 }
 
 impl TopicImage {
+    /// The metadata group's own log as a topic, for what asks for a topic's settings. It sets
+    /// everything itself that an operator's defaults could make unfit for it.
+    #[must_use]
+    pub fn metadata_log() -> Self {
+        let own = [
+            ("cleanup.policy", ""),
+            ("compression.type", "producer"),
+            ("index.interval.bytes", "4096"),
+            ("max.message.bytes", "2147483647"),
+            ("message.timestamp.type", "CreateTime"),
+            ("retention.bytes", "-1"),
+            ("retention.ms", "-1"),
+            ("segment.bytes", "134217728"),
+            ("segment.ms", "9223372036854775807"),
+        ];
+        Self {
+            id: TopicId::METADATA,
+            name: "__cluster_metadata".into(),
+            partitions: Vec::new(),
+            configs: own.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        }
+    }
+
     /// The partition of that index.
     #[must_use]
     pub fn partition(&self, index: u32) -> Option<&PartitionImage> {

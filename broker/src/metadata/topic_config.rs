@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use synod_wire::batch::Compression;
+
 use super::{
     TopicImage, config_key::list_items, config_view::ConfigView, topic_config_table::topic_key,
 };
@@ -13,6 +15,8 @@ pub struct TopicConfig {
     pub delete: bool,
     /// The last record of each key is kept; records without a key are refused.
     pub compact: bool,
+    /// How the leader stores batches; `None`: as their producer compressed them.
+    pub compression: Option<Compression>,
     /// Age beyond which segments are dropped; `None`: never.
     pub retention: Option<Duration>,
     /// Size in bytes beyond which segments are dropped; `None`: never.
@@ -25,6 +29,9 @@ pub struct TopicConfig {
     pub index_interval_size: u32,
     /// Largest batch in bytes, as it is stored.
     pub max_batch_size: u32,
+    /// Replicas that must be following for produce with `acks=all` to be taken at all; more than
+    /// the partition has mean all it has. It never lowers the majority that an answer stands for.
+    pub min_in_sync_replicas: u32,
     /// Whose time a record's timestamp is.
     pub timestamp_type: TimestampType,
     /// How far behind the broker's clock a producer's timestamp may be.
@@ -56,12 +63,14 @@ impl TopicConfig {
         Self {
             delete: has_policy("delete"),
             compact: has_policy("compact"),
+            compression: compression_of(&text("compression.type")),
             retention: limit("retention.ms").map(Duration::from_millis),
             retention_size: limit("retention.bytes"),
             segment_size: size("segment.bytes"),
             segment_age: millis("segment.ms"),
             index_interval_size: size("index.interval.bytes"),
             max_batch_size: size("max.message.bytes"),
+            min_in_sync_replicas: size("min.insync.replicas"),
             timestamp_type: match text("message.timestamp.type").as_str() {
                 "LogAppendTime" => TimestampType::LogAppendTime,
                 _ => TimestampType::CreateTime,
@@ -69,6 +78,17 @@ impl TopicConfig {
             timestamp_before_max: millis("message.timestamp.before.max.ms"),
             timestamp_after_max: millis("message.timestamp.after.max.ms"),
         }
+    }
+}
+
+fn compression_of(name: &str) -> Option<Compression> {
+    match name {
+        "uncompressed" => Some(Compression::None),
+        "gzip" => Some(Compression::Gzip),
+        "snappy" => Some(Compression::Snappy),
+        "lz4" => Some(Compression::Lz4),
+        "zstd" => Some(Compression::Zstd),
+        _ => None,
     }
 }
 

@@ -58,7 +58,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         Rule::Range(-1, 9),
         Kept,
         [same("compression.gzip.level")],
-        "Kept for tools. Batches are stored as their producer compressed them."
+        "Kept for tools. What the leader compresses itself gets its codec's default level."
     ),
     key!(
         "compression.lz4.level",
@@ -66,16 +66,16 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         Rule::Range(1, 17),
         Kept,
         [same("compression.lz4.level")],
-        "Kept for tools. Batches are stored as their producer compressed them."
+        "Kept for tools. What the leader compresses itself gets its codec's default level."
     ),
     key!(
         "compression.type",
         String = "producer",
         Rule::OneOf(CODECS),
-        Kept,
+        Acts,
         [same("compression.type")],
-        "Kept for tools. Batches are stored as their producer compressed them, so every value \
-         behaves like \"producer\"."
+        "How batches are stored: \"producer\" keeps each as its producer compressed it; any other \
+         value makes the leader compress batches anew."
     ),
     key!(
         "compression.zstd.level",
@@ -83,7 +83,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         Rule::Range(-131_072, 22),
         Kept,
         [same("compression.zstd.level")],
-        "Kept for tools. Batches are stored as their producer compressed them."
+        "Kept for tools. What the leader compresses itself gets its codec's default level."
     ),
     key!(
         "delete.retention.ms",
@@ -226,10 +226,11 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         "min.insync.replicas",
         Int = "1",
         Rule::Range(1, i32::MAX as i64),
-        Kept,
+        Acts,
         [same("min.insync.replicas")],
-        "Kept for tools. acks=all always means durable on a majority of the partition's replicas: \
-         no value makes that weaker, and none makes it wait for more."
+        "How many replicas must be following for produce with acks=all to be taken; a number beyond \
+         the partition's replicas means all of them. Whatever it is, the answer to acks=all means \
+         durable on a majority."
     ),
     key!(
         "preallocate",
