@@ -46,6 +46,9 @@ pub enum DecodeErrorKind {
     /// A string that is not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
+    /// A string longer than the 32,767 bytes that Kafka allows.
+    #[error("string of {0} bytes is too long")]
+    StringTooLong(usize),
     /// A variable-length integer that does not end after five bytes, or exceeds 32 bits.
     #[error("variable-length integer overflows 32 bits")]
     VarintOverflow,

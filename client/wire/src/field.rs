@@ -7,6 +7,10 @@ use crate::reader::Reader;
 use crate::writer::Writer;
 use crate::{ErrorCode, Records, Str, Uuid};
 
+/// The longest string, in bytes: what a classic length can say, and Kafka's limit for compact
+/// strings too.
+const STRING_SIZE_MAX: usize = i16::MAX as usize;
+
 /// The version a message is read or written in.
 ///
 /// Flexible versions (KIP-482) have compact lengths and end every struct with tagged fields.
@@ -134,6 +138,9 @@ impl Nullable for Str {
             r.classic_length(length.into())?
         };
         let Some(length) = length else { return Ok(None) };
+        if length > STRING_SIZE_MAX {
+            return Err(r.error(DecodeErrorKind::StringTooLong(length)));
+        }
         match Str::from_utf8(r.bytes(length)?) {
             Ok(text) => Ok(Some(text)),
             Err(_) => Err(r.error(DecodeErrorKind::NotUtf8)),
@@ -146,15 +153,13 @@ impl Nullable for Str {
         version: Version,
     ) -> Result<(), EncodeError> {
         let length = value.map(|text| text.as_bytes().len());
-        // The compact form could hold more, but Kafka's limit is the same in both.
-        let short = match length.map_or(Ok(-1), i16::try_from) {
-            Ok(short) => short,
-            Err(_) => return Err(w.error(EncodeErrorKind::TooLong(length.unwrap_or(0)))),
-        };
+        if let Some(length) = length.filter(|&length| length > STRING_SIZE_MAX) {
+            return Err(w.error(EncodeErrorKind::TooLong(length)));
+        }
         if version.flexible {
             w.put_compact_length(length)?;
         } else {
-            w.put(&short.to_be_bytes());
+            w.put(&length.map_or(-1, |length| length as i16).to_be_bytes());
         }
         if let Some(text) = value {
             w.put(text.as_bytes());

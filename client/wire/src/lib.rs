@@ -11,10 +11,10 @@ mod frame;
 mod message;
 mod reader;
 mod records;
-#[cfg(test)]
-mod sample;
 mod schema;
 mod str;
+#[cfg(test)]
+mod tests;
 mod uuid;
 mod writer;
 

@@ -130,13 +130,13 @@ macro_rules! structs {
         }
 
         #[cfg(test)]
-        impl $crate::sample::Sample for $name {
-            fn sample(rng: &mut $crate::sample::Rng, version: $crate::field::Version) -> Self {
+        impl $crate::tests::sample::Sample for $name {
+            fn sample(rng: &mut $crate::tests::sample::Rng, version: $crate::field::Version) -> Self {
                 let mut this = Self::default();
                 $(
                     if ($versions).contains(&version.number) {
-                        this.$field = $crate::sample::Sample::sample(rng, version);
-                        $( $crate::sample::fill_null(&mut this.$field, $nullable, rng, version); )?
+                        this.$field = $crate::tests::sample::Sample::sample(rng, version);
+                        $( $crate::tests::sample::fill_null(&mut this.$field, $nullable, rng, version); )?
                     }
                 )*
                 this
