@@ -98,7 +98,7 @@ pub struct ProducerState {
 impl ProducerState {
     /// The remembered batches of the current epoch, oldest first; at most
     /// [`REMEMBERED_BATCH_COUNT`].
-    pub fn batches(&self) -> impl ExactSizeIterator<Item = &RememberedBatch> {
+    pub fn batches(&self) -> impl ExactSizeIterator<Item = &RememberedBatch> + DoubleEndedIterator {
         self.batches.iter()
     }
 
