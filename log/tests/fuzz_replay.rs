@@ -1,4 +1,5 @@
 //! The fuzz targets' checks, on their corpus and on many small changes of it: the same every time.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
@@ -10,7 +11,8 @@ struct Choices(u64);
 
 impl Choices {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % limit
     }
 

@@ -1,4 +1,5 @@
 //! The journal's thread, on the real file system: group commit, order, laziness, endings.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,5 @@
 //! The twin is a test of everything else; this is the test of the twin.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::BTreeSet;
 use std::io::IoSlice;

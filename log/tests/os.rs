@@ -1,4 +1,5 @@
 //! The real storage on a temporary directory.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -115,11 +116,8 @@ fn names_come_and_go() {
     std::os::unix::fs::symlink(at("b"), at("link")).unwrap();
     let entries = storage.list(dir.path()).unwrap();
     let seen: Vec<_> = entries.iter().map(|e| (e.name.as_str(), e.kind, e.size)).collect();
-    let expected = [
-        ("b", EntryKind::File, 2),
-        ("d", EntryKind::Directory, 0),
-        ("link", EntryKind::Other, 0),
-    ];
+    let expected =
+        [("b", EntryKind::File, 2), ("d", EntryKind::Directory, 0), ("link", EntryKind::Other, 0)];
     assert_eq!(seen, expected);
     assert!(storage.rename(&at("b"), &at("d/b")).is_err(), "another directory");
     storage.create_dir(&at("e")).unwrap();
