@@ -158,6 +158,11 @@ impl Broker {
         self.addresses = addresses;
     }
 
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process().child.id()
+    }
+
     /// True while the process has not ended.
     pub(crate) fn is_running(&mut self) -> bool {
         match &mut self.process {

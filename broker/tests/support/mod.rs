@@ -10,4 +10,5 @@
 pub(crate) mod batch;
 pub(crate) mod broker;
 pub(crate) mod differences;
+pub(crate) mod random;
 pub(crate) mod wire;

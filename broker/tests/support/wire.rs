@@ -1,7 +1,7 @@
 //! A raw Kafka connection: frames in, frames out, nothing retried, every wait bounded.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -96,6 +96,29 @@ impl Connection {
             Ok(_) => false,
             Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
         }
+    }
+
+    /// Says that no more bytes will come.
+    pub(crate) fn finish(&mut self) {
+        // The broker may have closed the connection already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Reads and drops everything. True if the broker ended the connection in time.
+    pub(crate) fn drain(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() == io::ErrorKind::ConnectionReset,
+            }
+        }
+    }
+
+    /// Bounds how long a send may wait for the broker to read.
+    pub(crate) fn limit_writes(&mut self, time: Duration) {
+        self.stream.set_write_timeout(Some(time)).expect("a write timeout");
     }
 
     /// True if the broker neither sends a byte nor closes the connection for this long.
