@@ -63,6 +63,8 @@ fn files_that_are_no_logs_are_refused_with_exit_code_1() {
     let path = directory.path().to_str().expect("UTF-8");
     assert_refused(&run(&["log", "dump", &format!("{path}/none.log")]), 1, 1);
     assert_refused(&run(&["log", "dump", path]), 1, 1);
+    assert_refused(&run(&["log", "check", path]), 1, 1);
+    assert_refused(&run(&["log", "check", &format!("{path}/none")]), 1, 1);
 }
 
 #[test]
