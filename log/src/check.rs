@@ -245,7 +245,10 @@ fn check_segment(
         max_timestamp: None,
         is_sealed: footer.is_some(),
     };
-    let is_last = next_base.is_none();
+    // The end of the last segment may never have been acknowledged, however it looks.
+    let is_open_ended = next_base.is_none() && footer.is_none();
+    let mut damaged = Vec::new();
+    let mut last_sound = None;
     while let Some(found) = dump.step()? {
         match found {
             Found::Batch { position, header, damage } => {
@@ -255,8 +258,9 @@ fn check_segment(
                 segment.record_count += u64::from(header.record_count().unsigned_abs());
                 segment.max_timestamp =
                     segment.max_timestamp.max(Some(header.max_timestamp()).filter(|t| *t >= 0));
-                if let Some(damage) = damage {
-                    report.note(&path, position, damage, true);
+                match damage {
+                    Some(damage) => damaged.push((position, damage)),
+                    None => last_sound = Some(position),
                 }
                 let expected = epochs.and_then(|e| e.epoch_at(header.base_offset()));
                 if let Some(expected) = expected.filter(|e| *e != header.leader_epoch()) {
@@ -265,10 +269,14 @@ fn check_segment(
                 }
             }
             Found::Bad { position, damage, .. } => {
-                report.note(&path, position, damage, !is_last || footer.is_some());
+                report.note(&path, position, damage, !is_open_ended);
             }
             Found::Unused { .. } => {}
         }
+    }
+    for (position, damage) in damaged {
+        let is_serious = !is_open_ended || Some(position) < last_sound;
+        report.note(&path, position, damage, is_serious);
     }
     if let Some(next) = next_base.filter(|next| *next != segment.end_offset) {
         let what = format!("ends at {} and the next segment begins at {next}", segment.end_offset);
