@@ -1,5 +1,6 @@
 //! The acceptor and learner: what a replica does with a candidate's or a leader's messages.
 
+use crate::batch::MAX_OFFSET;
 use crate::core::{Core, Reader};
 use crate::planted::PlantedBug;
 use crate::{
@@ -86,6 +87,7 @@ impl Core {
         if !Batch::are_contiguous(&message.batches, message.from, ballot.round)
             || covered > message.adopted_end
             || message.from < message.log_start
+            || message.from > MAX_OFFSET
             || (message.batches.is_empty() && message.from != message.adopted_end)
         {
             return Err(InputError::MalformedBatches);

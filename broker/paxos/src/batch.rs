@@ -18,6 +18,9 @@ pub struct Batch {
     pub checksum: u32,
 }
 
+/// No offset reaches beyond this: on the wire they are signed.
+pub(crate) const MAX_OFFSET: u64 = i64::MAX as u64;
+
 impl Batch {
     /// Whether the batches follow one another without gap or overlap from `base` on, each
     /// nonempty, with rounds that never fall and never exceed `max_round`.
@@ -27,6 +30,7 @@ impl Batch {
         batches.iter().all(|batch| {
             let fits = batch.base == next
                 && batch.end > batch.base
+                && batch.end <= MAX_OFFSET
                 && batch.round >= round
                 && batch.round <= max_round
                 && batch.round > 0;

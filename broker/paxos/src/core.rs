@@ -29,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) promised: Ballot,
     /// The ballot under which the whole log is accepted, likewise.
     pub(crate) accepted_ballot: Ballot,
+    /// A higher ballot that a peer refused the own one for; only a hint to who leads.
+    pub(crate) superseding: Ballot,
     pub(crate) log: PrefixLog,
     pub(crate) writes: WriteStream,
     /// Ticks seen in this incarnation.
@@ -53,6 +55,7 @@ impl Core {
             config,
             promised: durable.promised,
             accepted_ballot: durable.accepted_ballot,
+            superseding: Ballot::ZERO,
             log,
             writes: WriteStream::new(synced),
             tick: 0,

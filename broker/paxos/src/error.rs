@@ -10,7 +10,7 @@ use crate::{Ballot, NodeId};
 pub enum ProposeError {
     /// This replica does not lead.
     NotLeader {
-        /// The node of the highest ballot this replica promised, if any.
+        /// Who most likely leads, if anything is known of that.
         hint: Option<NodeId>,
     },
     /// This replica leads, but the log it adopted is not decided under its ballot yet. Retry.
@@ -71,6 +71,8 @@ pub enum InputError {
     WrongSender,
     /// Batches are empty, overlap, leave gaps, or their rounds fall or exceed the ballot.
     MalformedBatches,
+    /// The ends that a promise tells of contradict each other.
+    MalformedPromise,
     /// Obeying would overwrite what is decided here: two different values would be chosen. Never
     /// happens while every replica keeps what it swore; the replica refuses and keeps its log.
     ContradictsDecided,
@@ -83,6 +85,7 @@ impl fmt::Display for InputError {
         f.write_str(match self {
             InputError::WrongSender => "sender does not own the ballot",
             InputError::MalformedBatches => "batches are not contiguous",
+            InputError::MalformedPromise => "the promise contradicts itself",
             InputError::ContradictsDecided => "contradicts what is decided here",
             InputError::Unexpected => "unexpected answer",
         })

@@ -96,6 +96,16 @@ pub struct Promise {
     pub rounds: Vec<RoundStart>,
 }
 
+impl Promise {
+    /// Whether the promise can be true at all.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.accepted_ballot <= self.ballot
+            && self.log_start <= self.decided_end
+            && self.decided_end <= self.durable_end
+            && self.faulty_end.is_none_or(|faulty_end| faulty_end > self.durable_end)
+    }
+}
+
 /// Asks the best promiser for `[from, end)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Read {

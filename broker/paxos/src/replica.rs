@@ -88,6 +88,19 @@ impl Replica {
         Ok(())
     }
 
+    /// Whether [`handle_propose`](Replica::handle_propose) would take `count` batches now, and in
+    /// which ballot: for a caller that has to make room for their payload first.
+    ///
+    /// # Errors
+    /// The refusal that it would return.
+    pub fn check_propose(&self, count: usize) -> Result<Ballot, ProposeError> {
+        let Proposer::Phase2(phase) = &self.proposer else {
+            return Err(ProposeError::NotLeader { hint: self.leader_hint() });
+        };
+        phase.check_propose(&self.core, count)?;
+        Ok(self.ballot())
+    }
+
     /// Appends batches to the log, in order, all or none, and begins to have them chosen. The
     /// answer is the range of offsets they take; they are decided when
     /// [`decided_end`](Replica::decided_end) reaches its end *while this ballot still leads*.
@@ -229,10 +242,18 @@ impl Replica {
             return Ok(());
         }
         if let Message::Nack(nack) = &message
-            && nack.promised > nack.ballot
+            && nack.promised.round >= nack.ballot.round
         {
-            self.step_down();
+            // Refused for another node's ballot of the same round, it is one vote less; refused
+            // for a higher round, it is superseded.
+            if nack.promised.round > nack.ballot.round {
+                self.core.superseding = nack.promised;
+                self.step_down();
+            }
             return Ok(());
+        }
+        if matches!(&message, Message::Promise(promise) if !promise.is_sound()) {
+            return Err(InputError::MalformedPromise);
         }
         let core = &mut self.core;
         match (&mut self.proposer, message) {
@@ -354,9 +375,12 @@ impl Replica {
         self.core.log.faulty_end()
     }
 
-    /// Who most likely leads: the node of the ballot promised last.
+    /// Who most likely leads: the node of the highest ballot heard of, if that is not a ballot of
+    /// its own that it no longer pursues.
     pub fn leader_hint(&self) -> Option<NodeId> {
-        (self.core.promised != Ballot::ZERO).then_some(self.core.promised.node)
+        let highest = self.core.promised.max(self.core.superseding);
+        let given_up = highest.node == self.node() && self.proposer.ballot().is_none();
+        (highest != Ballot::ZERO && !given_up).then_some(highest.node)
     }
 
     /// The replica set of the ballot it leads or stands for.

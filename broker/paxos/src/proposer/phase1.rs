@@ -148,6 +148,11 @@ impl Phase1 {
                 return None;
             }
         }
+        if end < core.log.decided_end() {
+            // The best log holds everything decided anywhere. Somebody broke a promise, or lost a
+            // disk and kept the name: this ballot must not lead.
+            return None;
+        }
         // The own log, if it is among the best, saves the copying.
         let own = core.node();
         let best = newest().filter(|(_, promise)| promise.durable_end == end);

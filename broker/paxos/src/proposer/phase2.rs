@@ -75,23 +75,29 @@ impl Phase2 {
 
     // ---- proposals ---------------------------------------------------------------------------
 
-    pub(crate) fn propose(
-        &mut self,
-        core: &mut Core,
-        proposals: &[Proposal],
-    ) -> Result<Range<u64>, ProposeError> {
+    /// Whether that many more proposals would be taken.
+    pub(crate) fn check_propose(&self, core: &Core, count: usize) -> Result<(), ProposeError> {
         if !self.ready {
             return Err(ProposeError::NotReady);
         }
         if !self.quorum {
             return Err(ProposeError::QuorumLost);
         }
-        let count = self.tail.undecided_count() + proposals.len();
+        let count = self.tail.undecided_count() + count;
         if (self.tail.undecided_count() > 0 && count > core.config.undecided_batch_count as usize)
             || self.tail.undecided_size() >= core.config.undecided_size
         {
             return Err(ProposeError::WindowFull);
         }
+        Ok(())
+    }
+
+    pub(crate) fn propose(
+        &mut self,
+        core: &mut Core,
+        proposals: &[Proposal],
+    ) -> Result<Range<u64>, ProposeError> {
+        self.check_propose(core, proposals.len())?;
         let base = core.log.end();
         let mut end = base;
         let mut batches = Vec::with_capacity(proposals.len());
