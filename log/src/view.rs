@@ -122,6 +122,11 @@ impl LogView {
         self.shared.start()
     }
 
+    /// First offset that is not in the log, synced or not.
+    pub fn end(&self) -> u64 {
+        self.shared.segments().last().map_or(0, |segment| segment.end())
+    }
+
     /// Bytes of all batches in all segments.
     pub fn size(&self) -> u64 {
         self.shared.segments().iter().map(|s| s.size()).sum()

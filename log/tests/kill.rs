@@ -6,7 +6,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -121,7 +121,7 @@ fn run_and_kill(dir: &Path, mark: u64, seed: u64, count: u64) -> u64 {
     acked
 }
 
-fn verify(dir: &PathBuf, acked: u64) {
+fn verify(dir: &Path, acked: u64) {
     let (log, report) = Log::open(storage(), dir, config(), acked).expect("opened");
     assert!(report.faulty.is_empty(), "{report:?}");
     assert!(log.end() >= acked, "acknowledged up to {acked}, held up to {}", log.end());
