@@ -1,9 +1,21 @@
 //! The Synod message-queue broker.
 
+mod api;
+mod broker;
+mod budget;
 pub mod cli;
 pub mod config;
+mod context;
+mod control;
+mod directory;
 pub mod http;
+mod limits;
 pub mod logging;
 pub mod metadata;
 pub mod metrics;
+mod net;
+mod partition;
+mod producer_ids;
+pub mod server;
+mod shard;
 pub mod state_log;

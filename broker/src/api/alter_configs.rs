@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::metadata::request::{
     AlterConfigs, ConfigChange, ConfigOperation, ConfigResource, ResourceChange,
 };
-use crate::metadata::{AdminError, AdminErrorKind, BrokerId, ControllerHandle};
+use crate::metadata::{AdminError, AdminErrorKind, BrokerId};
 
 /// Operations of an incremental change.
 const SET: i8 = 0;
@@ -30,7 +30,7 @@ pub(crate) async fn handle(
         let change = resource_change(own, kind, &name, true, changes.collect());
         Resource { kind, name, change }
     });
-    let altered = alter(context.controller(), resources.collect(), request.validate_only).await;
+    let altered = alter(context, resources.collect(), request.validate_only).await;
     let responses = altered.into_iter().map(|done| replacing::AlterConfigsResourceResponse {
         error_code: done.error_code,
         error_message: done.error_message,
@@ -58,7 +58,7 @@ pub(crate) async fn handle_incremental(
         let change = resource_change(own, kind, &name, false, changes.collect());
         Resource { kind, name, change }
     });
-    let altered = alter(context.controller(), resources.collect(), request.validate_only).await;
+    let altered = alter(context, resources.collect(), request.validate_only).await;
     let responses = altered.into_iter().map(|done| incremental::AlterConfigsResourceResponse {
         error_code: done.error_code,
         error_message: done.error_message,
@@ -85,15 +85,14 @@ struct Altered {
     error_message: Option<Str>,
 }
 
-/// Hands the changes that can be to the controller; one answer per resource, in order.
-async fn alter(
-    controller: &ControllerHandle,
-    resources: Vec<Resource>,
-    validate_only: bool,
-) -> Vec<Altered> {
+/// Hands the changes that can be to the controller; one answer per resource, in order. By then
+/// this broker's partitions act on the new values.
+async fn alter(context: &Context, resources: Vec<Resource>, validate_only: bool) -> Vec<Altered> {
     let changes = resources.iter().filter_map(|one| one.change.as_ref().ok()).cloned().collect();
     let request = AlterConfigs { resources: changes, validate_only };
-    let (mut outcomes, unanswered) = match controller.alter_configs(request).await {
+    let altered = context.controller().alter_configs(request).await;
+    context.settled().await;
+    let (mut outcomes, unanswered) = match altered {
         Ok(outcomes) => (outcomes.into_iter(), None),
         Err(error) => (Vec::new().into_iter(), Some(error)),
     };

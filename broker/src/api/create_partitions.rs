@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use synod_wire::messages::create_partitions::{
     CreatePartitionsAssignment, CreatePartitionsRequest, CreatePartitionsResponse,
-    CreatePartitionsTopic,
-    CreatePartitionsTopicResult,
+    CreatePartitionsTopic, CreatePartitionsTopicResult,
 };
 use synod_wire::{ErrorCode, RequestHeader, Str};
 

@@ -2,7 +2,7 @@
 
 use super::output;
 use crate::config::{Layers, Loaded, Problem};
-use crate::logging;
+use crate::{logging, server};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -89,7 +89,10 @@ impl ServeArgs {
         if let Err(error) = logging::start(&loaded.config.logging, filter.as_deref()) {
             return output::refuse_all(&[error]);
         }
-        output::fail(format_args!("this build cannot serve yet"))
+        match server::run(loaded.config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => output::fail(format_args!("{error}")),
+        }
     }
 }
 

@@ -123,6 +123,12 @@ impl HostPort {
     }
 }
 
+impl From<std::net::SocketAddr> for HostPort {
+    fn from(address: std::net::SocketAddr) -> HostPort {
+        HostPort { host: address.ip().to_string(), port: address.port() }
+    }
+}
+
 impl FromStr for HostPort {
     type Err = NotAValue;
 

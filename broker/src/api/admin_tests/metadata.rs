@@ -64,7 +64,7 @@ async fn the_cluster_is_told_in_every_version() {
                 (&partition.replica_nodes[..], &partition.isr_nodes[..]),
                 (&[1][..], &[1][..])
             );
-            assert_eq!(partition.offline_replicas, []);
+            assert!(partition.offline_replicas.is_empty());
             if version >= 1 {
                 assert_eq!(response.controller_id, 1);
             }
@@ -265,7 +265,7 @@ async fn log_dirs_tell_the_room_there_is() {
             let response: DescribeLogDirsResponse = call(context, handler, version, request).await;
             let [result] = &response.results[..] else { panic!("{response:?}") };
             assert_eq!(&*result.log_dir, directory.path().to_str().unwrap());
-            assert_eq!(result.topics, []);
+            assert!(result.topics.is_empty());
             if version >= 4 {
                 assert!(0 < result.usable_bytes && result.usable_bytes <= result.total_bytes);
             }

@@ -1,0 +1,73 @@
+//! Which of Kafka's error codes stands for which refusal.
+
+use synod_log::LogError;
+use synod_wire::ErrorCode;
+
+use super::fetch::SessionError;
+use crate::metadata::{AdminError, AdminErrorKind};
+use crate::partition::AppendError;
+use crate::shard::TrimError;
+
+/// The code of an administrative refusal.
+pub(crate) fn of_admin_error(error: &AdminError) -> ErrorCode {
+    match error.kind {
+        AdminErrorKind::InvalidTopicName => ErrorCode::INVALID_TOPIC_EXCEPTION,
+        AdminErrorKind::TopicExists => ErrorCode::TOPIC_ALREADY_EXISTS,
+        AdminErrorKind::UnknownTopic => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        AdminErrorKind::UnknownTopicId => ErrorCode::UNKNOWN_TOPIC_ID,
+        AdminErrorKind::InvalidPartitionCount => ErrorCode::INVALID_PARTITIONS,
+        AdminErrorKind::InvalidReplicationFactor => ErrorCode::INVALID_REPLICATION_FACTOR,
+        AdminErrorKind::InvalidReplicaAssignment => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
+        AdminErrorKind::InvalidConfig => ErrorCode::INVALID_CONFIG,
+        AdminErrorKind::InvalidRequest => ErrorCode::INVALID_REQUEST,
+        AdminErrorKind::LimitExceeded => ErrorCode::POLICY_VIOLATION,
+        AdminErrorKind::TopicDeletionDisabled => ErrorCode::TOPIC_DELETION_DISABLED,
+        AdminErrorKind::UnknownBroker => ErrorCode::BROKER_ID_NOT_REGISTERED,
+        AdminErrorKind::StaleIncarnation => ErrorCode::STALE_BROKER_EPOCH,
+        AdminErrorKind::NotController => ErrorCode::NOT_CONTROLLER,
+        AdminErrorKind::OutcomeUnknown => ErrorCode::REQUEST_TIMED_OUT,
+        AdminErrorKind::Busy => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+    }
+}
+
+/// The code for a batch that was not appended, or not certainly.
+///
+/// Only codes after which a producer sends the very same batch again stand for an unknown outcome.
+pub(crate) fn of_append_error(error: AppendError) -> ErrorCode {
+    match error {
+        AppendError::NotHosted | AppendError::NotLeader | AppendError::NotReady => {
+            ErrorCode::NOT_LEADER_OR_FOLLOWER
+        }
+        AppendError::Unknown => ErrorCode::REQUEST_TIMED_OUT,
+        AppendError::NotEnoughReplicas => ErrorCode::NOT_ENOUGH_REPLICAS,
+        AppendError::Busy => ErrorCode::REQUEST_TIMED_OUT,
+        AppendError::OutOfOrderSequence => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+        AppendError::InvalidProducerEpoch => ErrorCode::INVALID_PRODUCER_EPOCH,
+        AppendError::DiskFull | AppendError::Faulty => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+/// The code for a log that cannot be read.
+pub(crate) fn of_log_error(error: &LogError) -> ErrorCode {
+    match error {
+        LogError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+        _ => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+/// The code for a partition that was not trimmed.
+pub(crate) fn of_trim_error(error: TrimError) -> ErrorCode {
+    match error {
+        TrimError::NotHosted | TrimError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        TrimError::OutOfRange => ErrorCode::OFFSET_OUT_OF_RANGE,
+        TrimError::DiskFull => ErrorCode::KAFKA_STORAGE_ERROR,
+    }
+}
+
+/// The code for a request that does not fit its fetch session.
+pub(crate) fn of_session_error(error: SessionError) -> ErrorCode {
+    match error {
+        SessionError::NotFound => ErrorCode::FETCH_SESSION_ID_NOT_FOUND,
+        SessionError::InvalidEpoch => ErrorCode::INVALID_FETCH_SESSION_EPOCH,
+    }
+}

@@ -1,0 +1,209 @@
+//! Produce (0): checks batches and hands them to the shards of their partitions.
+
+mod validate;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::FutureExt;
+use synod_wire::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceResponse,
+};
+use synod_wire::{ErrorCode, Message, Reader};
+use tokio::sync::oneshot;
+
+use super::error_codes::of_append_error;
+use super::lookup::Lookup;
+use super::{Answer, ApiError, Call, Pending};
+use crate::budget::BudgetShare;
+use crate::partition::{Acks, AppendItem, AppendOutcome, AppendRequest};
+use crate::shard::ShardRequest;
+use validate::{Refusal, validate};
+
+pub(super) const KEY: i16 = ProduceRequest::KEY.0;
+
+/// Versions that are decoded.
+const VERSIONS: std::ops::RangeInclusive<i16> = 3..=9;
+
+/// Versions that are advertised. Older clients than 3 do not exist any more, but librdkafka 2.0
+/// silently stops compressing unless the range begins at 0.
+pub(super) const ADVERTISED: std::ops::RangeInclusive<i16> = 0..=9;
+
+/// Fewest milliseconds that a producer's timeout is taken for: with less, a healthy sync would be
+/// reported as timed out.
+const MIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What goes to one shard, and where its outcomes belong in the response.
+#[derive(Debug, Default)]
+struct Dispatch {
+    items: Vec<AppendItem>,
+    places: Vec<(usize, usize)>,
+}
+
+/// The outcomes that one shard owes.
+type Due = (oneshot::Receiver<Vec<AppendOutcome>>, Vec<(usize, usize)>);
+
+/// Checks the request and queues its batches with their shards, in the order of the connection's
+/// requests; the returned future waits for the outcomes.
+///
+/// # Errors
+/// The connection has to end.
+pub(super) async fn start(
+    call: Call,
+    reader: Reader,
+    share: BudgetShare,
+) -> Result<Pending, ApiError> {
+    let version = call.header.api_version;
+    if !VERSIONS.contains(&version) {
+        return Err(ApiError::UnknownVersion { key: KEY, version });
+    }
+    let request: ProduceRequest = call.body(reader)?;
+    let acks = match request.acks {
+        0 => Some(Acks::None),
+        1 => Some(Acks::Leader),
+        -1 => Some(Acks::All),
+        _ => None,
+    };
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let (mut response, dispatches) = prepare(&call, request, acks);
+    let Some(acks) = acks else {
+        return Ok(std::future::ready(call.answer::<ProduceRequest>(&response)).boxed_local());
+    };
+    let share = Arc::new(share);
+    let mut due = Vec::with_capacity(dispatches.len());
+    for (shard, Dispatch { items, places }) in dispatches {
+        let (reply, outcomes) = oneshot::channel();
+        let reply = (acks != Acks::None).then_some(reply);
+        let request = AppendRequest { items, acks, reply, share: share.clone() };
+        let shard = call.context.broker().shard(shard);
+        if !shard.send(ShardRequest::Append(request)).await {
+            return Err(ApiError::Stopping);
+        }
+        due.push((outcomes, places));
+    }
+    drop(share);
+    if acks == Acks::None {
+        // Kafka's way to tell such a producer of a refusal is to close its connection.
+        let codes = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+        let refused = codes.into_iter().any(|partition| !partition.error_code.is_none());
+        let answer = if refused { Err(ApiError::UnanswerableRefusal) } else { Ok(Answer::Nothing) };
+        return Ok(std::future::ready(answer).boxed_local());
+    }
+    Ok(async move {
+        let deadline = tokio::time::Instant::now() + timeout.max(MIN_TIMEOUT);
+        for due in due {
+            collect(&mut response, due, deadline).await;
+        }
+        count_errors(&call, &response);
+        call.answer::<ProduceRequest>(&response)
+    }
+    .boxed_local())
+}
+
+/// Checks every batch. Refusals are in the response already; what passed waits in the dispatches.
+fn prepare(
+    call: &Call,
+    request: ProduceRequest,
+    acks: Option<Acks>,
+) -> (ProduceResponse, BTreeMap<usize, Dispatch>) {
+    let lookup = Lookup::new(&call.context);
+    let mut dispatches: BTreeMap<usize, Dispatch> = BTreeMap::new();
+    let mut response = ProduceResponse::default();
+    response.responses.reserve_exact(request.topic_data.len());
+    for (topic_place, topic) in request.topic_data.into_iter().enumerate() {
+        let mut partitions = Vec::with_capacity(topic.partition_data.len());
+        for (place, partition) in topic.partition_data.into_iter().enumerate() {
+            let index = partition.index;
+            let checked = match acks {
+                None => Err(ErrorCode::INVALID_REQUIRED_ACKS.into()),
+                Some(_) => check(call, &lookup, &topic.name, partition),
+            };
+            partitions.push(match checked {
+                Ok((shard, item)) => {
+                    let dispatch = dispatches.entry(shard).or_default();
+                    dispatch.items.push(item);
+                    dispatch.places.push((topic_place, place));
+                    PartitionProduceResponse { index, ..Default::default() }
+                }
+                Err(refusal) => refused(index, refusal),
+            });
+        }
+        response.responses.push(TopicProduceResponse {
+            name: topic.name,
+            partition_responses: partitions,
+            ..Default::default()
+        });
+    }
+    (response, dispatches)
+}
+
+fn check(
+    call: &Call,
+    lookup: &Lookup<'_>,
+    topic: &str,
+    partition: PartitionProduceData,
+) -> Result<(usize, AppendItem), Refusal> {
+    let view = lookup.hosted(topic, partition.index)?;
+    view.metrics().produce_requests.add(1);
+    let config = view.config();
+    let (batch, log_append_time) =
+        validate(partition.records, &config, call.header.api_version, topic, partition.index)?;
+    view.metrics().received_size.add(batch.size() as u64);
+    view.metrics().received_records.add(u64::from(batch.header().record_count().unsigned_abs()));
+    let min_in_sync = usize::try_from(config.min_in_sync_replicas).unwrap_or(1);
+    Ok((view.shard(), AppendItem { key: view.key(), batch, log_append_time, min_in_sync }))
+}
+
+fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
+    let record_errors = refusal.records.into_iter().map(|(batch_index, message)| {
+        let batch_index_error_message = Some(message.into());
+        BatchIndexAndErrorMessage { batch_index, batch_index_error_message, ..Default::default() }
+    });
+    PartitionProduceResponse {
+        index,
+        error_code: refusal.code,
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        record_errors: record_errors.collect(),
+        error_message: refusal.message.map(Into::into),
+        ..Default::default()
+    }
+}
+
+/// Waits for what one shard owes and puts it in its places.
+async fn collect(response: &mut ProduceResponse, due: Due, deadline: tokio::time::Instant) {
+    let (outcomes, places) = due;
+    let outcomes = match tokio::time::timeout_at(deadline, outcomes).await {
+        Ok(Ok(outcomes)) => outcomes,
+        // The batches may still be decided: only a code that makes the producer try again is true.
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    };
+    let mut outcomes = outcomes.into_iter();
+    for (topic, place) in places {
+        let answer = &mut response.responses[topic].partition_responses[place];
+        match outcomes.next() {
+            Some(Ok(appended)) => {
+                answer.error_code = ErrorCode::NONE;
+                answer.base_offset = wire_offset(appended.base_offset);
+                answer.log_append_time_ms = appended.log_append_time.unwrap_or(-1);
+                answer.log_start_offset = wire_offset(appended.log_start_offset);
+            }
+            Some(Err(error)) => *answer = refused(answer.index, of_append_error(error).into()),
+            None => *answer = refused(answer.index, ErrorCode::REQUEST_TIMED_OUT.into()),
+        }
+    }
+}
+
+fn count_errors(call: &Call, response: &ProduceResponse) {
+    for partition in response.responses.iter().flat_map(|topic| &topic.partition_responses) {
+        call.context.broker().metrics().error(KEY, partition.error_code.code());
+    }
+}
+
+/// An offset as the wire carries it.
+pub(super) fn wire_offset(offset: u64) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,9 @@
+//! Sockets of Kafka clients: accepting, framing, and the request pipeline of a connection.
+
+mod connection;
+mod frame;
+mod listener;
+
+pub(crate) use connection::serve;
+pub(crate) use frame::InboundFrame;
+pub(crate) use listener::{Accepted, ConnectionSlots, accept_loop};

@@ -1,0 +1,279 @@
+//! A shard's loop: take all that arrived, step the partitions, start the writes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use synod_log::data_dir::DataDir;
+use synod_log::journal::{Journal, JournalError, JournalRecord, PartitionDurable};
+use synod_log::key::PartitionKey;
+use synod_log::sync::SyncPool;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
+
+use super::events::{Event, Events};
+use super::reconcile::Reconciler;
+use super::{ShardRequest, TrimError};
+use crate::broker::Broker;
+use crate::control::Control;
+use crate::limits::{SHARD_TICK, SHARD_TURN};
+use crate::metadata::ImageReader;
+use crate::partition::{
+    AppendError, AppendRequest, Effects, Partition, PartitionError, PendingAppend,
+};
+
+/// What a shard is made of.
+#[derive(Debug)]
+pub(crate) struct ShardParts {
+    pub(crate) index: usize,
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) inbox: mpsc::Receiver<ShardRequest>,
+    pub(crate) image: ImageReader,
+    pub(crate) storage: Storage,
+    /// Says up to which image this shard has opened, changed and closed its partitions.
+    pub(crate) settled: watch::Sender<u64>,
+    /// The controller and the metadata group's partition, on the shard that runs them.
+    pub(crate) control: Option<Control>,
+}
+
+/// Where a shard's partitions are durable; shared by all shards.
+#[derive(Clone, Debug)]
+pub(crate) struct Storage {
+    pub(crate) data_dir: Arc<DataDir>,
+    pub(crate) journal: Journal,
+    pub(crate) pool: Arc<SyncPool>,
+    /// What the journal held of each partition when this start opened it.
+    pub(crate) recovered: Arc<BTreeMap<PartitionKey, PartitionDurable>>,
+}
+
+/// A single-threaded event loop over some of the partitions.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(super) broker: Arc<Broker>,
+    inbox: mpsc::Receiver<ShardRequest>,
+    image: ImageReader,
+    pub(super) storage: Storage,
+    events: Arc<Events>,
+    pub(super) partitions: HashMap<PartitionKey, Partition>,
+    pub(super) reconciler: Reconciler,
+    control: Option<Control>,
+    pub(super) effects: Effects,
+    /// Journal records that found the disk full.
+    unwritten: Vec<JournalRecord>,
+    retention_due: Instant,
+}
+
+impl Shard {
+    pub(crate) fn new(parts: ShardParts) -> Shard {
+        let events = Arc::new(Events::default());
+        let reconciler = Reconciler::new(parts.index, parts.settled, events.clone());
+        Shard {
+            broker: parts.broker,
+            inbox: parts.inbox,
+            image: parts.image,
+            storage: parts.storage,
+            events,
+            partitions: HashMap::new(),
+            reconciler,
+            control: parts.control,
+            effects: Effects::default(),
+            unwritten: Vec::new(),
+            retention_due: Instant::now(),
+        }
+    }
+
+    /// Runs until it is asked to stop.
+    ///
+    /// # Errors
+    /// A write or sync failed for good. What is durable is not known any more, so the process has
+    /// to end without answering anything else.
+    pub(crate) async fn run(mut self) -> Result<(), PartitionError> {
+        let mut tick = tokio::time::interval(SHARD_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reports = Vec::new();
+        let mut requests = Vec::new();
+        if let Some(control) = &mut self.control {
+            control.start(&mut self.effects)?;
+        }
+        loop {
+            self.flush();
+            let mut image = None;
+            let mut ticked = false;
+            tokio::select! {
+                () = self.events.ready() => {}
+                _ = self.inbox.recv_many(&mut requests, SHARD_TURN) => {}
+                changed = self.image.changed() => image = changed,
+                () = Control::ready(&mut self.control) => {}
+                _ = tick.tick() => ticked = true,
+            }
+            // Whatever else has arrived meanwhile shares this turn, its writes and its syncs.
+            self.events.take(&mut reports);
+            while requests.len() < SHARD_TURN
+                && let Ok(request) = self.inbox.try_recv()
+            {
+                requests.push(request);
+            }
+            for event in reports.drain(..) {
+                self.handle_event(event)?;
+            }
+            let now_ms = unix_time_ms();
+            for request in requests.drain(..) {
+                match request {
+                    ShardRequest::Append(request) => self.append(request, now_ms)?,
+                    ShardRequest::Trim { key, before, reply } => self.trim(key, before, reply)?,
+                    ShardRequest::Stop { reply } => {
+                        self.stop(reply);
+                        return Ok(());
+                    }
+                }
+            }
+            if let Some(image) = image {
+                self.reconcile(&image)?;
+            }
+            if ticked {
+                self.upkeep(now_ms)?;
+            }
+            if let Some(control) = &mut self.control {
+                control.step(&mut self.effects)?;
+            }
+            self.report_settled();
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) -> Result<(), PartitionError> {
+        match event {
+            Event::Synced(key, done) => {
+                if let Some((partition, effects)) = self.partition(key) {
+                    partition.handle_synced(done?, effects)?;
+                }
+            }
+            Event::Journaled(records, Ok(())) => {
+                for record in &records {
+                    let key = record.key();
+                    if let Some((partition, effects)) = key.and_then(|key| self.partition(key)) {
+                        partition.handle_journaled(record, effects)?;
+                    }
+                }
+            }
+            // Whoever waits for these records goes on waiting; the tick tries them again.
+            Event::Journaled(records, Err(JournalError::DiskFull)) => {
+                tracing::warn!(count = records.len(), "the disk is full: journal records wait");
+                self.unwritten.extend(records);
+            }
+            Event::Journaled(_, Err(error)) => return Err(error.into()),
+            Event::Background(key, done) => {
+                if let Some((partition, effects)) = self.partition(key) {
+                    partition.handle_background(done?, effects)?;
+                }
+            }
+            Event::Opened(opened) => self.install(*opened)?,
+            Event::Deleted(key) => self.reconciler.deleted(key),
+        }
+        Ok(())
+    }
+
+    /// A partition of this shard, the metadata group's included, and where its effects go.
+    fn partition(&mut self, key: PartitionKey) -> Option<(&mut Partition, &mut Effects)> {
+        let own = self.control.as_mut().map(Control::partition).filter(|own| own.key() == key);
+        let partition = match own {
+            Some(own) => Some(own),
+            None => self.partitions.get_mut(&key),
+        };
+        partition.map(|partition| (partition, &mut self.effects))
+    }
+
+    fn append(&mut self, request: AppendRequest, now_ms: i64) -> Result<(), PartitionError> {
+        let AppendRequest { items, acks, reply, share } = request;
+        let slots = PendingAppend::slots(items.len(), reply, share);
+        for (item, slot) in items.into_iter().zip(slots) {
+            match self.partitions.get_mut(&item.key) {
+                Some(partition) => {
+                    partition.append(item, acks, now_ms, slot, &mut self.effects)?;
+                }
+                None => slot.fill(Err(AppendError::NotHosted)),
+            }
+        }
+        Ok(())
+    }
+
+    fn trim(
+        &mut self,
+        key: PartitionKey,
+        before: Option<u64>,
+        reply: oneshot::Sender<Result<u64, TrimError>>,
+    ) -> Result<(), PartitionError> {
+        let outcome = match self.partitions.get_mut(&key) {
+            None => Err(TrimError::NotHosted),
+            Some(partition) => partition.trim(before, &mut self.effects)?,
+        };
+        // A client that is gone does not wait for its answer.
+        let _ = reply.send(outcome);
+        Ok(())
+    }
+
+    /// Ages segments, drops old ones, forgets producers.
+    fn upkeep(&mut self, now_ms: i64) -> Result<(), PartitionError> {
+        let retain = Instant::now() >= self.retention_due;
+        if retain {
+            let interval = self.broker.config().storage.retention_check_interval;
+            self.retention_due = Instant::now() + interval;
+        }
+        self.effects.journal.append(&mut self.unwritten);
+        for partition in self.partitions.values_mut() {
+            partition.upkeep(now_ms, retain, &mut self.effects)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the writes that this turn asked for.
+    fn flush(&mut self) {
+        let effects = &mut self.effects;
+        if !effects.journal.is_empty() {
+            let records = std::mem::take(&mut effects.journal);
+            let (events, submitted) = (self.events.clone(), records.clone());
+            self.storage.journal.submit(
+                records,
+                Some(Box::new(move |result| events.push(Event::Journaled(submitted, result)))),
+            );
+        }
+        if !effects.lazy_marks.is_empty() {
+            self.storage.journal.submit_lazy(effects.lazy_marks.drain(..));
+        }
+        for (key, job) in effects.syncs.drain(..) {
+            let (events, metrics) = (self.events.clone(), self.broker.metrics().clone());
+            self.storage.pool.submit(
+                move || job.run(),
+                move |report| {
+                    metrics.syncs.record(report.took);
+                    events.push(Event::Synced(key, report.result));
+                },
+            );
+        }
+        for (key, job) in effects.background.drain(..) {
+            let events = self.events.clone();
+            self.storage.pool.submit_background(
+                move || job.run(),
+                move |report| events.push(Event::Background(key, report.result)),
+            );
+        }
+    }
+
+    /// Closes all partitions. What was appended stays as durable as it is; nobody was told more.
+    fn stop(mut self, reply: oneshot::Sender<()>) {
+        for (key, partition) in self.partitions.drain() {
+            if let Err(error) = partition.close().close() {
+                tracing::warn!(partition = %key, %error, "the log was not closed cleanly");
+            }
+        }
+        if let Some(control) = self.control.take() {
+            control.close();
+        }
+        let _ = reply.send(());
+    }
+}
+
+/// Milliseconds since the Unix epoch by the wall clock: for timestamps, never for safety.
+pub(crate) fn unix_time_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

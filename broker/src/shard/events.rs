@@ -1,0 +1,52 @@
+//! What other threads report back to a shard.
+
+use std::sync::{Mutex, PoisonError};
+
+use synod_log::jobs::{BackgroundDone, SyncDone};
+use synod_log::journal::{JournalError, JournalRecord};
+use synod_log::key::PartitionKey;
+use synod_log::sync::JobPanicked;
+use tokio::sync::Notify;
+
+use super::reconcile::Opened;
+
+/// One report.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A sync of a partition's log returned.
+    Synced(PartitionKey, Result<SyncDone, JobPanicked>),
+    /// A journal submission is durable, or can never be.
+    Journaled(Vec<JournalRecord>, Result<(), JournalError>),
+    /// Upkeep of a partition's log is done.
+    Background(PartitionKey, Result<BackgroundDone, JobPanicked>),
+    /// A partition's files were opened or created, or could not be.
+    Opened(Box<Opened>),
+    /// A deleted partition's files are gone, or could not be removed.
+    Deleted(PartitionKey),
+}
+
+/// The queue of reports. It holds at most one report per piece of work that the shard gave away,
+/// so its size is bounded by what the shard has under way.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    queue: Mutex<Vec<Event>>,
+    ready: Notify,
+}
+
+impl Events {
+    /// Queues a report and wakes the shard. Callable from any thread; never blocks for long.
+    pub(crate) fn push(&self, event: Event) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.ready.notify_one();
+    }
+
+    /// Waits until there is a report. May be cancelled.
+    pub(crate) async fn ready(&self) {
+        self.ready.notified().await;
+    }
+
+    /// Moves all reports to the end of `events`.
+    pub(crate) fn take(&self, events: &mut Vec<Event>) {
+        events.append(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,81 @@
+//! Shards: single-threaded event loops, each of which owns some of the partitions.
+//!
+//! A partition's replica is touched by its shard alone, so nothing on the produce path takes a
+//! lock. The same thread runs client connections; a request changes threads only when its
+//! partition lives on another shard.
+
+mod event_loop;
+mod events;
+mod open;
+mod reconcile;
+
+use synod_log::key::PartitionKey;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::partition::AppendRequest;
+
+pub(crate) use event_loop::{Shard, ShardParts, Storage, unix_time_ms};
+pub(crate) use open::{OpenError, open_partition};
+
+/// What a shard is asked from elsewhere.
+#[derive(Debug)]
+pub(crate) enum ShardRequest {
+    /// Append producers' batches.
+    Append(AppendRequest),
+    /// Drop the records of a partition before an offset; `None` is the high watermark.
+    Trim { key: PartitionKey, before: Option<u64>, reply: oneshot::Sender<Result<u64, TrimError>> },
+    /// Sync everything, close all partitions and end the loop.
+    Stop { reply: oneshot::Sender<()> },
+}
+
+/// Why a partition was not trimmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TrimError {
+    #[error("the partition is not hosted here")]
+    NotHosted,
+    #[error("this broker does not lead the partition")]
+    NotLeader,
+    #[error("the offset is beyond the high watermark")]
+    OutOfRange,
+    #[error("the disk is full")]
+    DiskFull,
+}
+
+/// The way into a shard. Bounded: a full inbox holds its senders back.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardHandle {
+    inbox: mpsc::Sender<ShardRequest>,
+}
+
+impl ShardHandle {
+    pub(crate) fn new(inbox: mpsc::Sender<ShardRequest>) -> ShardHandle {
+        ShardHandle { inbox }
+    }
+
+    /// Hands a request over; `false` once the shard has stopped.
+    pub(crate) async fn send(&self, request: ShardRequest) -> bool {
+        self.inbox.send(request).await.is_ok()
+    }
+}
+
+/// The shard that owns a partition. Partitions of one topic are spread over all shards, each topic
+/// beginning at a shard of its own.
+pub(crate) fn shard_of(key: PartitionKey, shard_count: usize) -> usize {
+    let topic =
+        key.topic.iter().fold(0usize, |sum, &byte| sum.wrapping_mul(31) + usize::from(byte));
+    topic.wrapping_add(key.partition as usize) % shard_count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_of_a_topic_spread_evenly() {
+        let mut counts = [0; 4];
+        for partition in 0..400 {
+            counts[shard_of(PartitionKey { topic: *b"0123456789abcdef", partition }, 4)] += 1;
+        }
+        assert_eq!(counts, [100; 4]);
+    }
+}

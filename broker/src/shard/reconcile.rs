@@ -1,0 +1,277 @@
+//! Bringing a shard's partitions in line with the decided metadata.
+//!
+//! The image says which partitions this broker hosts, who leads them and how they are configured.
+//! A reconciliation opens what is missing, closes and deletes what a decided record deleted, applies
+//! changed settings and takes new appointments. Files are opened and removed on blocking threads,
+//! so a shard goes on serving meanwhile.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use synod_log::key::PartitionKey;
+use synod_log::{Log, LogConfig};
+use synod_paxos::{Ballot, Durable, NodeId, Replica, ReplicaConfig, ReplicaSet};
+use tokio::sync::watch;
+
+use super::event_loop::{Shard, Storage};
+use super::events::{Event, Events};
+use super::open::{OpenError, open_partition};
+use super::shard_of;
+use crate::metadata::{BrokerId, MetadataImage, PartitionImage, TopicId, TopicImage};
+use crate::partition::{Partition, PartitionError, PartitionView, log_config};
+
+/// What a shard knows of the metadata it has to follow.
+#[derive(Debug)]
+pub(super) struct Reconciler {
+    shard: usize,
+    settled: watch::Sender<u64>,
+    events: Arc<Events>,
+    /// Topics as last reconciled.
+    topics: HashMap<TopicId, Arc<TopicImage>>,
+    /// Partitions whose files are being opened.
+    opening: HashSet<PartitionKey>,
+    /// Partitions whose files are being removed.
+    deleting: HashSet<PartitionKey>,
+    /// Partitions to be led here that are not ready to serve.
+    unready: HashSet<PartitionKey>,
+    /// The image that was reconciled last.
+    image: Arc<MetadataImage>,
+    /// Partitions that cannot be opened; they are not tried again before a restart.
+    refused: HashSet<PartitionKey>,
+}
+
+/// A partition's files after an attempt to open them.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    key: PartitionKey,
+    result: Result<(Log, Durable), OpenError>,
+}
+
+impl Reconciler {
+    pub(super) fn new(
+        shard: usize,
+        settled: watch::Sender<u64>,
+        events: Arc<Events>,
+    ) -> Reconciler {
+        Reconciler {
+            shard,
+            settled,
+            events,
+            topics: HashMap::new(),
+            opening: HashSet::new(),
+            deleting: HashSet::new(),
+            unready: HashSet::new(),
+            image: Arc::default(),
+            refused: HashSet::new(),
+        }
+    }
+
+    /// A deleted partition's files are gone.
+    pub(super) fn deleted(&mut self, key: PartitionKey) {
+        self.deleting.remove(&key);
+    }
+
+    /// Opens or creates a partition's files on a blocking thread.
+    fn open(&mut self, storage: &Storage, key: PartitionKey, config: LogConfig) {
+        if !self.opening.insert(key) {
+            return;
+        }
+        let (storage, events) = (storage.clone(), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = open_partition(&storage, key, config);
+            events.push(Event::Opened(Box::new(Opened { key, result })));
+        });
+    }
+
+    /// Removes a partition's files on a blocking thread. A crash before it is done leaves the
+    /// deletion to the next start, which reads the same decided record.
+    fn delete(&mut self, storage: &Storage, key: PartitionKey) {
+        if !self.deleting.insert(key) {
+            return;
+        }
+        let (storage, events) = (storage.clone(), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            match storage.data_dir.delete_partition(key) {
+                Ok(()) => storage.journal.forget(key, None),
+                Err(error) => {
+                    tracing::error!(partition = %key, %error, "cannot remove a deleted partition");
+                }
+            }
+            events.push(Event::Deleted(key));
+        });
+    }
+}
+
+impl Shard {
+    /// Follows a newer image.
+    pub(super) fn reconcile(&mut self, image: &Arc<MetadataImage>) -> Result<(), PartitionError> {
+        // Until this start is registered the image is still being replayed, and what it says of
+        // leaders is about earlier lives of this broker.
+        if !self.broker.is_registered(image) {
+            return Ok(());
+        }
+        let defaults_changed = self.reconciler.image.default_configs() != image.default_configs()
+            || self.reconciler.image.broker_configs(self.broker.id())
+                != image.broker_configs(self.broker.id());
+        let gone: Vec<TopicId> = self
+            .reconciler
+            .topics
+            .keys()
+            .filter(|id| image.topic_by_id(**id).is_none())
+            .copied()
+            .collect();
+        for topic in gone {
+            self.drop_topic(topic);
+        }
+        for topic in image.topics() {
+            let known = self.reconciler.topics.get(&topic.id);
+            if defaults_changed || known.is_none_or(|known| !Arc::ptr_eq(known, topic)) {
+                self.reconcile_topic(image, topic)?;
+            }
+        }
+        self.drop_leftovers(image);
+        self.reconciler.image = image.clone();
+        self.report_settled();
+        Ok(())
+    }
+
+    fn reconcile_topic(
+        &mut self,
+        image: &MetadataImage,
+        topic: &Arc<TopicImage>,
+    ) -> Result<(), PartitionError> {
+        let config = Arc::new(self.broker.topic_config(image, topic));
+        for (index, partition) in (0u32..).zip(&topic.partitions) {
+            let key = PartitionKey { topic: topic.id.bytes(), partition: index };
+            if !self.is_mine(key) || !partition.replicas.contains(&self.broker.id()) {
+                continue;
+            }
+            if let Some(open) = self.partitions.get_mut(&key) {
+                open.configure(&config, self.broker.config());
+                self.appoint(key, partition)?;
+            } else if !self.reconciler.refused.contains(&key) {
+                let config = log_config(&config, self.broker.config());
+                self.reconciler.open(&self.storage, key, config);
+            }
+        }
+        self.reconciler.topics.insert(topic.id, topic.clone());
+        Ok(())
+    }
+
+    fn is_mine(&self, key: PartitionKey) -> bool {
+        shard_of(key, self.broker.shard_count()) == self.reconciler.shard
+    }
+
+    /// Takes a partition into service.
+    pub(super) fn install(&mut self, opened: Opened) -> Result<(), PartitionError> {
+        let Opened { key, result } = opened;
+        self.reconciler.opening.remove(&key);
+        let (log, durable) = match result {
+            Ok(opened) => opened,
+            Err(error) => {
+                tracing::error!(partition = %key, %error, "cannot open the partition");
+                self.reconciler.refused.insert(key);
+                self.report_settled();
+                return Ok(());
+            }
+        };
+        let image = self.reconciler.image.clone();
+        let topic_id = TopicId::from_bytes(key.topic);
+        let Some(topic) = image.topic_by_id(topic_id) else {
+            // Deleted while it was being opened.
+            drop(log);
+            self.reconciler.delete(&self.storage, key);
+            return Ok(());
+        };
+        let config = Arc::new(self.broker.topic_config(&image, topic));
+        let view = Arc::new(PartitionView::new(
+            key,
+            self.reconciler.shard,
+            log.view(),
+            config.clone(),
+            self.broker.metrics().topic(&topic.name),
+        ));
+        let node = NodeId(self.broker.id().0);
+        let replica = Replica::new(ReplicaConfig::new(node), durable);
+        let mut partition = Partition::new(key, log, replica, view.clone());
+        partition.configure(&config, self.broker.config());
+        self.partitions.insert(key, partition);
+        self.broker.directory().update([view], []);
+        if let Some(partition) = topic.partition(key.partition) {
+            self.appoint(key, partition)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the appointment that the image shows, if it is this broker's.
+    fn appoint(&mut self, key: PartitionKey, image: &PartitionImage) -> Result<(), PartitionError> {
+        let me = self.broker.id();
+        let Some(partition) = self.partitions.get_mut(&key).filter(|_| image.leader == me) else {
+            return Ok(());
+        };
+        let ballot = Ballot { round: image.round, node: NodeId(me.0) };
+        match partition.appoint(ballot, replica_set(&image.replicas), &mut self.effects) {
+            Err(PartitionError::Appoint(error)) => {
+                tracing::error!(partition = %key, %error, "cannot lead the partition");
+            }
+            outcome => outcome?,
+        }
+        if !partition.is_ready() && partition.can_become_ready() {
+            self.reconciler.unready.insert(key);
+        }
+        Ok(())
+    }
+
+    /// Closes the partitions of a deleted topic and removes their files.
+    fn drop_topic(&mut self, topic: TopicId) {
+        let keys: Vec<PartitionKey> =
+            self.partitions.keys().filter(|key| key.topic == topic.bytes()).copied().collect();
+        self.broker.directory().update([], keys.iter().map(|key| (topic, key.partition)));
+        for key in keys {
+            if let Some(partition) = self.partitions.remove(&key) {
+                drop(partition.close());
+            }
+            self.reconciler.unready.remove(&key);
+            self.reconciler.delete(&self.storage, key);
+        }
+        if let Some(topic) = self.reconciler.topics.remove(&topic) {
+            self.broker.metrics().forget_topic(&topic.name);
+        }
+    }
+
+    /// Removes directories whose topic a decided record deleted in an earlier life, and names those
+    /// that no record speaks of, which stay.
+    fn drop_leftovers(&mut self, image: &MetadataImage) {
+        for key in self.broker.take_leftovers(self.reconciler.shard) {
+            let topic = TopicId::from_bytes(key.topic);
+            if image.topic_by_id(topic).is_some() {
+                continue;
+            }
+            if self.broker.was_deleted(topic) {
+                self.reconciler.delete(&self.storage, key);
+            } else {
+                tracing::warn!(partition = %key, "a directory of an unknown partition is left alone");
+            }
+        }
+    }
+
+    /// Says how far the metadata is carried out, once nothing of it is under way any more.
+    pub(super) fn report_settled(&mut self) {
+        let partitions = &self.partitions;
+        self.reconciler.unready.retain(|key| partitions.get(key).is_some_and(|p| !p.is_ready()));
+        if self.reconciler.opening.is_empty() && self.reconciler.unready.is_empty() {
+            let end = self.reconciler.image.end();
+            self.reconciler.settled.send_if_modified(|settled| {
+                let news = *settled < end;
+                *settled = end;
+                news
+            });
+        }
+    }
+}
+
+/// The replica set in the core's words.
+pub(crate) fn replica_set(replicas: &[BrokerId]) -> ReplicaSet {
+    let voters: Vec<NodeId> = replicas.iter().map(|id| NodeId(id.0)).collect();
+    ReplicaSet::new(&voters)
+}
