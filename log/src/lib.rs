@@ -1,4 +1,22 @@
 //! One partition's durable log, and the broker's journal.
+//!
+//! ```text
+//! data_dir    whose directory it is, its lock, its partitions
+//! journal     vows and durability marks of all partitions, one sync for many
+//! log         one partition: segments of record batches, indexes, producers, recovery
+//! view        what readers of a log share, without its owner
+//! jobs, sync  what may block, and the threads that do it
+//! storage     the seam to the device: os is the real one, memory its fault-injecting twin
+//! ```
+//!
+//! Nothing here knows of Paxos, of requests or of an async runtime. The caller brings those together
+//! and owes this package three things:
+//!
+//! 1. A log's `durable_end` moves only with a finished sync job, and only then is a durability mark
+//!    given to the journal. Before a truncation cuts synced entries, the lower mark is durable.
+//! 2. After a failed write or sync of anything, the data directory is marked suspect and the process
+//!    ends. A full disk is not such a failure: refuse appends, keep serving.
+//! 3. What may block runs on the threads of `sync`, and so do reads that are not resident.
 
 pub mod batch;
 pub mod check;
