@@ -60,14 +60,17 @@ impl Log {
         self.shared.set_segments(kept.to_vec());
         self.active = last.clone();
         self.upkeep.retain_seals(|s| sealed.iter().any(|kept| Arc::ptr_eq(kept, s)));
+        // A footer vouches for the bytes of its segment: it is durably gone before they are.
+        last.index.truncate(extent.end).map_err(io(last))?;
         // The newest first: a crash midway leaves a log without a gap.
         for segment in cut.iter().rev() {
             segment.index.truncate(segment.base()).map_err(io(segment))?;
             remove_if_there(&*self.storage, segment.path()).map_err(io(segment))?;
         }
+        self.snapshots.truncate(extent.end).map_err(LogError::io(&self.dir))?;
+        self.storage.sync_dir(&self.dir).map_err(LogError::io(&self.dir))?;
         let file = last.file().map_err(io(last))?;
         last.set_sealed(false);
-        last.index.truncate(extent.end).map_err(io(last))?;
         // Behind a faulty tail nobody knows how far old batches reach.
         let old_size = if self.faulty.is_some() { file.size() } else { last.size() };
         last.set_extent(extent, file.size());
@@ -85,8 +88,6 @@ impl Log {
         }
         self.stored_epoch_count = self.epochs.entries().len();
         self.shared.set_epochs(self.epochs.clone());
-        self.snapshots.truncate(extent.end).map_err(LogError::io(&self.dir))?;
-        self.storage.sync_dir(&self.dir).map_err(LogError::io(&self.dir))?;
         self.dir_changed = false;
         self.sync_before_append = false;
         self.durable_end = extent.end;

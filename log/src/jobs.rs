@@ -178,27 +178,39 @@ fn store_index(segment: &Segment, fence: &Fence, generation: u64) -> LogResult<(
     segment.index.store(false).map_err(|e| failed(e, segment.path()))
 }
 
-/// Removes data files that lie before `start`, oldest first. The start is durable before, so that
-/// a crash midway leaves no gap; a full disk is helped by giving up the oldest one's space first.
+/// Removes data files that lie before `start`. The start is durable before, so that a crash midway
+/// leaves no gap that would be taken for a loss.
+///
+/// On a full disk there may be no room to write the start down. Then the last of the files stays
+/// under another name, as the sign that it and all before it are gone on purpose, until there is
+/// room again.
 fn remove(
     storage: &dyn Storage,
     start_file: &StartFile,
     start: u64,
     paths: &[PathBuf],
 ) -> LogResult<()> {
-    let mut result = start_file.raise(start);
-    for path in paths {
-        if let Err(LogError::DiskFull { .. }) = result {
-            let doomed = give_up_space(storage, path).map_err(LogError::io(path))?;
-            result = start_file.raise(start);
-            if result.is_ok() {
-                remove_if_there(storage, &doomed).map_err(LogError::io(&doomed))?;
+    let Some((last, others)) = paths.split_last() else { return Ok(()) };
+    match start_file.raise(start) {
+        Ok(()) => remove_segments(storage, paths),
+        Err(LogError::DiskFull { .. }) => {
+            let doomed = give_up_space(storage, last).map_err(LogError::io(last))?;
+            remove_segments(storage, others)?;
+            if let Some(dir) = last.parent() {
+                // Space comes back when the removals are durable.
+                storage.sync_dir(dir).map_err(LogError::io(dir))?;
             }
-        } else {
-            break;
+            match start_file.raise(start) {
+                Ok(()) => remove_segments(storage, &[last.clone(), doomed]),
+                Err(LogError::DiskFull { .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
         }
+        Err(error) => Err(error),
     }
-    result?;
+}
+
+fn remove_segments(storage: &dyn Storage, paths: &[PathBuf]) -> LogResult<()> {
     for path in paths {
         remove_if_there(storage, path).map_err(LogError::io(path))?;
         let index = path.with_extension("index");
@@ -207,7 +219,7 @@ fn remove(
     Ok(())
 }
 
-/// Renames a data file durably, as the sign that it is gone on purpose, and frees its space.
+/// Renames a data file durably and frees its space.
 fn give_up_space(storage: &dyn Storage, path: &Path) -> io::Result<PathBuf> {
     let doomed = path.with_extension(DELETED_EXTENSION);
     match storage.rename(path, &doomed) {

@@ -85,8 +85,8 @@ struct Found {
     snapshots: Vec<u64>,
     /// Names that are left over from something.
     leftovers: Vec<String>,
-    /// Greatest base offset of a segment that was being deleted.
-    deleted_base: Option<u64>,
+    /// Base offsets of segments that were being deleted, ascending.
+    deleted: Vec<u64>,
 }
 
 struct Recovery<'a> {
@@ -132,7 +132,7 @@ pub(crate) fn open(
         tail_faulty: None,
     };
     recovery.remove_leftovers(&found)?;
-    let start = recovery.drop_before_start(&mut found, start_file.get())?;
+    let start = recovery.drop_before_start(&mut found, &start_file)?;
     recovery.recover_segments(&found.segments, start)?;
     let start = recovery.settle_start(start)?;
     recovery.settle_epochs(start, &epochs_file)?;
@@ -192,8 +192,7 @@ fn find(storage: &dyn Storage, dir: &Path) -> LogResult<Found> {
         } else if let Some(offset) = parse_file_name(name, SNAPSHOT_SUFFIX) {
             found.snapshots.push(offset);
         } else if let Some(base) = parse_file_name(name, &format!(".{DELETED_EXTENSION}")) {
-            found.deleted_base = found.deleted_base.max(Some(base));
-            found.leftovers.push(entry.name);
+            found.deleted.push(base);
         } else if name.ends_with(".tmp") {
             found.leftovers.push(entry.name);
         }
@@ -203,9 +202,7 @@ fn find(storage: &dyn Storage, dir: &Path) -> LogResult<Found> {
 
 impl Recovery<'_> {
     fn remove_leftovers(&self, found: &Found) -> LogResult<()> {
-        // A segment that was being deleted is the sign that the log starts behind it. It stays
-        // until the start file says so too: see `settle_start`.
-        for name in found.leftovers.iter().filter(|n| n.ends_with(".tmp")) {
+        for name in &found.leftovers {
             let path = self.dir.join(name);
             remove_if_there(&**self.storage, &path).map_err(LogError::io(&path))?;
         }
@@ -213,11 +210,24 @@ impl Recovery<'_> {
     }
 
     /// Removes segments that lie wholly before the log's start. Returns the start as far as known.
-    fn drop_before_start(&self, found: &mut Found, durable_start: u64) -> LogResult<u64> {
-        let mut start = durable_start;
-        if let Some(deleted) = found.deleted_base {
-            let next = found.segments.iter().find(|(base, _)| *base > deleted);
-            start = start.max(next.map_or(deleted, |(base, _)| *base));
+    fn drop_before_start(&self, found: &mut Found, start_file: &StartFile) -> LogResult<u64> {
+        let mut start = start_file.get();
+        // A renamed segment is the sign that the log starts behind it, for as long as there is no
+        // room to write the start down.
+        if let Some(deleted) = found.deleted.last() {
+            let next = found.segments.iter().find(|(base, _)| base > deleted);
+            start = start.max(next.map_or(*deleted, |(base, _)| *base));
+            match start_file.raise(start) {
+                Ok(()) => {
+                    for base in &found.deleted {
+                        let name = file_name(*base, &format!(".{DELETED_EXTENSION}"));
+                        let path = self.dir.join(name);
+                        remove_if_there(&**self.storage, &path).map_err(LogError::io(&path))?;
+                    }
+                }
+                Err(LogError::DiskFull { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         while found.segments.len() > 1 && found.segments[1].0 <= start {
             let (base, _) = found.segments.remove(0);
