@@ -1,0 +1,91 @@
+//! The HTTP port of a live broker: readiness, and metrics that follow what clients do.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use support::batch::Batch;
+use support::broker::Broker;
+use support::wire::{Connection, READ_TIMEOUT, create_topic, produce_request, read_partition};
+
+/// Status and body of a GET.
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("the HTTP port takes connections");
+    stream.set_read_timeout(Some(READ_TIMEOUT)).expect("a time-out");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).expect("an answer");
+    let (head, body) = response.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
+}
+
+/// Series and values of a scrape.
+fn scrape(broker: &Broker) -> BTreeMap<String, f64> {
+    let (status, body) = get(broker.http(), "/metrics");
+    assert_eq!(status, 200);
+    let samples = body.lines().filter(|line| !line.starts_with('#'));
+    samples
+        .map(|line| {
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            (series.to_owned(), value.parse().expect("a number"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_ready_broker_says_so() {
+    let broker = Broker::start();
+    assert_eq!(get(broker.http(), "/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(get(broker.http(), "/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(get(broker.http(), "/").0, 200);
+    assert_eq!(get(broker.http(), "/nothing").0, 404);
+}
+
+#[test]
+fn metrics_follow_what_clients_do() {
+    let broker = Broker::start();
+    let mut connection = Connection::open(broker.kafka());
+    create_topic(&mut connection, "orders", 2, &[]);
+    let batch = Batch::of(&["a", "b", "c"]).encode();
+    let size = batch.len() as f64;
+    let response = connection.call(7, &produce_request("orders", 1, -1, batch));
+    assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
+    let wrong = connection.call(7, &produce_request("orders", 7, -1, Batch::of(&["x"]).encode()));
+    assert_eq!(wrong.responses[0].partition_responses[0].error_code, 3);
+    assert_eq!(read_partition(&mut connection, "orders", 1, 0).len(), 3);
+
+    let series = scrape(&broker);
+    let value = |name: &str| *series.get(name).unwrap_or_else(|| panic!("no series {name}"));
+    assert_eq!(value("synod_topic_received_records_total{topic=\"orders\"}"), 3.0);
+    assert_eq!(value("synod_topic_received_bytes_total{topic=\"orders\"}"), size);
+    assert_eq!(value("synod_topic_sent_records_total{topic=\"orders\"}"), 3.0);
+    assert_eq!(value("synod_topic_sent_bytes_total{topic=\"orders\"}"), size);
+    assert_eq!(value("synod_request_duration_seconds_count{api=\"Produce\"}"), 2.0);
+    assert!(value("synod_request_duration_seconds_count{api=\"Fetch\"}") >= 1.0);
+    let refused = "{api=\"Produce\",error=\"UNKNOWN_TOPIC_OR_PARTITION\"}";
+    assert_eq!(value(&format!("synod_request_errors_total{refused}")), 1.0);
+    assert!(value("synod_sync_duration_seconds_count") >= 1.0);
+    assert_eq!(value("synod_connections"), 1.0);
+    assert_eq!(value("synod_connections_accepted_total"), 1.0);
+    assert!(value("synod_request_memory_limit_bytes") > 0.0);
+    let partition = "{topic=\"orders\",partition=\"1\"}";
+    for (name, expected) in [
+        ("synod_partition_log_start_offset", 0.0),
+        ("synod_partition_log_end_offset", 3.0),
+        ("synod_partition_high_watermark", 3.0),
+        ("synod_partition_size_bytes", size),
+        ("kafka_topic_partition_current_offset", 3.0),
+        ("kafka_topic_partition_oldest_offset", 0.0),
+        ("kafka_topic_partition_leader", 1.0),
+        ("kafka_topic_partition_replicas", 1.0),
+        ("kafka_topic_partition_in_sync_replica", 1.0),
+        ("kafka_topic_partition_under_replicated_partition", 0.0),
+    ] {
+        assert_eq!(value(&format!("{name}{partition}")), expected, "{name}");
+    }
+    assert_eq!(value("kafka_topic_partitions{topic=\"orders\"}"), 2.0);
+    assert_eq!(value("kafka_brokers"), 1.0);
+}
