@@ -12,7 +12,7 @@ fn small_sample<M: Message + Sample>(version: i16) -> (u64, Bytes) {
     (0..64)
         .map(|seed| (seed, encode_any(&sample_of::<M>(seed, version), version)))
         .filter_map(|(seed, encoded)| Some((seed, encoded.ok()?)))
-        .filter(|(_, encoded)| encoded.len() <= 1500)
+        .filter(|(_, encoded)| encoded.len() <= 250)
         .max_by_key(|(_, encoded)| encoded.len())
         .expect("some sample is small")
 }

@@ -18,7 +18,10 @@ fn error_codes_agree_with_the_oracle() {
             Some(ResponseError::Unknown(_)) => {}
             Some(theirs) => {
                 assert_eq!(letters(ours.name()), letters(&theirs.to_string()), "{code}");
-                assert_eq!(ours.is_retriable(), theirs.is_retriable(), "{ours:?}");
+                // Kafka 4 made this one retriable; the oracle has not followed yet.
+                if ours != ErrorCode::CONCURRENT_TRANSACTIONS {
+                    assert_eq!(ours.is_retriable(), theirs.is_retriable(), "{ours:?}");
+                }
             }
         }
     }
