@@ -63,7 +63,6 @@ impl Entry {
             synonyms: places.into_iter().map(synonym).collect(),
             config_type: type_code(self.kind),
             documentation: doc.then(|| Str::from_static(self.doc)),
-            ..DescribeConfigsResourceResult::default()
         }
     }
 }

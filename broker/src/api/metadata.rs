@@ -259,6 +259,5 @@ fn partition(
         replica_nodes: partition.replicas.iter().map(|id| id.as_wire()).collect(),
         isr_nodes: ids(present),
         offline_replicas: ids(offline),
-        ..MetadataResponsePartition::default()
     }
 }

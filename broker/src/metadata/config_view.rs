@@ -146,9 +146,11 @@ impl ConfigView<'_> {
             let name = synonym.name;
             let dynamic = self.dynamic(name);
             let fixed = self.statics.0.get(name).map(|v| (ConfigSource::Static, v.clone()));
-            // Of several names for one thing, only the last has a built-in value.
-            let built_in = (last == Some(*synonym))
-                .then(|| (ConfigSource::Default, divided(default, synonym.factor)));
+            // Of several names for one thing only the last has a built-in value, which is told
+            // when that name itself is asked about, and left out of a topic's list, as in Kafka.
+            let is_told = synonyms.len() == 1 && last == Some(*synonym);
+            let built_in =
+                is_told.then(|| (ConfigSource::Default, divided(default, synonym.factor)));
             dynamic
                 .chain(fixed)
                 .chain(built_in)
@@ -260,7 +262,6 @@ mod tests {
                 ("log.retention.ms", "2", ConfigSource::Broker),
                 ("log.retention.ms", "3", ConfigSource::AllBrokers),
                 ("log.retention.ms", "4", ConfigSource::Static),
-                ("log.retention.hours", "168", ConfigSource::Default),
             ]
         );
         let default = view.topic_default(key);

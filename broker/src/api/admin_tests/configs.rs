@@ -81,8 +81,7 @@ async fn a_topic_is_described_in_every_version() {
             assert!(!entry.read_only && !entry.is_sensitive);
             let places: Vec<_> =
                 entry.synonyms.iter().map(|s| (&*s.name, s.value.as_deref(), s.source)).collect();
-            let wanted = [("retention.ms", Some("5"), 1), ("log.retention.hours", Some("168"), 5)];
-            assert_eq!(places, wanted);
+            assert_eq!(places, [("retention.ms", Some("5"), 1)]);
             if version >= 3 {
                 assert_eq!(entry.config_type, 5);
                 assert!(entry.documentation.as_deref().is_some_and(|doc| doc.contains("age")));
@@ -150,7 +149,8 @@ async fn incremental_changes_are_carried_out_or_refused() {
     with_broker(Config::default(), async |context| {
         context.controller().auto_create_topic("t").await.unwrap();
         let (topic, broker) = ((TOPIC, "t"), (BROKER, "1"));
-        let cases: [((i8, &str), &[Change<'_>], i16, &str); 16] = [
+        type Case = ((i8, &'static str), &'static [Change<'static>], i16, &'static str);
+        let cases: [Case; 16] = [
             (topic, &[("retention.ms", 0, Some("5"))], 0, ""),
             (topic, &[("retention.ms", 1, Some("ignored")), ("nope", 1, None)], 0, ""),
             (topic, &[("cleanup.policy", 2, Some("compact"))], 0, ""),
