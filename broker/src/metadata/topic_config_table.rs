@@ -228,9 +228,9 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         Rule::Range(1, i32::MAX as i64),
         Acts,
         [same("min.insync.replicas")],
-        "How many replicas must be following for produce with acks=all to be taken; a number beyond \
-         the partition's replicas means all of them. Whatever it is, the answer to acks=all means \
-         durable on a majority."
+        "How many replicas must be following for produce with acks=all to be taken; a number \
+         beyond the partition's replicas means all of them. Whatever it is, the answer to acks=all \
+         means durable on a majority."
     ),
     key!(
         "preallocate",
