@@ -172,7 +172,8 @@ impl Server {
             (0..config.shards).map(|_| mpsc::channel(SHARD_INBOX)).unzip();
         let (settled, settled_readers): (Vec<_>, Vec<_>) =
             (0..config.shards).map(|_| watch::channel(0)).unzip();
-        let leftovers = storage.data_dir.partitions()?;
+        let mut leftovers = storage.data_dir.partitions()?;
+        leftovers.retain(|key| *key != METADATA_KEY);
         let broker = Arc::new(Broker::new(BrokerParts {
             id,
             incarnation,

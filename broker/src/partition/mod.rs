@@ -6,6 +6,8 @@
 //! of its offsets, for the core's word to append it.
 
 mod append;
+#[cfg(test)]
+mod tests;
 mod view;
 mod waiters;
 mod writes;

@@ -1,0 +1,245 @@
+//! A lone replica over the storage twin: every sync and journal write happens when the test says.
+
+use std::path::Path;
+
+use futures_util::FutureExt;
+use synod_log::{JournalRecord, Log, LogConfig, MemoryStorage, Storage};
+use synod_paxos::{Durable, NodeId, ReplicaConfig, RoundStart};
+use synod_wire::batch::{BatchBuilder, Compression, NewRecord, ProducerStamp};
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::budget::Budget;
+use crate::metadata::{BrokerId, ConfigView, MetadataImage, StaticConfigs, TopicImage};
+
+const KEY: PartitionKey = PartitionKey { topic: *b"0123456789abcdef", partition: 3 };
+const NODE: NodeId = NodeId(1);
+
+struct Harness {
+    storage: Arc<MemoryStorage>,
+    partition: Partition,
+    effects: Effects,
+    /// What the journal was given and has synced.
+    journaled: Vec<JournalRecord>,
+}
+
+impl Harness {
+    /// A new replica that leads round 1, its vow durable.
+    fn new() -> Harness {
+        let storage = Arc::new(MemoryStorage::new(1));
+        storage.create_dir(Path::new("/p")).expect("twin");
+        let device: Arc<dyn Storage> = storage.clone();
+        let log = Log::create(device, Path::new("/p"), LogConfig::default()).expect("twin");
+        Harness::with_log(storage, log, Durable::default(), 1)
+    }
+
+    fn with_log(storage: Arc<MemoryStorage>, log: Log, durable: Durable, round: u32) -> Harness {
+        let config = Arc::new(topic_config());
+        let view = Arc::new(PartitionView::new(KEY, 0, log.view(), config, Arc::default()));
+        let replica = Replica::new(ReplicaConfig::new(NODE), durable);
+        let partition = Partition::new(KEY, log, replica, view);
+        let mut harness =
+            Harness { storage, partition, effects: Effects::default(), journaled: Vec::new() };
+        let ballot = Ballot { round, node: NODE };
+        let set = ReplicaSet::new(&[NODE]);
+        harness.partition.appoint(ballot, set, &mut harness.effects).expect("appointed");
+        harness
+    }
+
+    fn ready() -> Harness {
+        let mut harness = Harness::new();
+        harness.settle();
+        assert!(harness.partition.is_ready());
+        harness
+    }
+
+    fn append(&mut self, batch: Batch, acks: Acks) -> oneshot::Receiver<Vec<AppendOutcome>> {
+        let share = Budget::new(1).take(1).now_or_never().expect("free");
+        let (reply, answer) = oneshot::channel();
+        let slot = PendingAppend::slots(1, Some(reply), Arc::new(share)).next().expect("one");
+        let item = AppendItem { key: KEY, batch, log_append_time: false, min_in_sync: 1 };
+        self.partition.append(item, acks, 5, slot, &mut self.effects).expect("log");
+        answer
+    }
+
+    /// Runs the syncs that are due; their marks go to the journal's queue.
+    fn sync(&mut self) {
+        for (_, job) in std::mem::take(&mut self.effects.syncs) {
+            self.partition.handle_synced(job.run(), &mut self.effects).expect("synced");
+        }
+    }
+
+    /// Makes everything in the journal's queue durable.
+    fn journal(&mut self) {
+        for record in std::mem::take(&mut self.effects.journal) {
+            self.journaled.push(record);
+            self.partition.handle_journaled(&record, &mut self.effects).expect("journaled");
+        }
+    }
+
+    fn settle(&mut self) {
+        while !self.effects.syncs.is_empty() || !self.effects.journal.is_empty() {
+            self.sync();
+            self.journal();
+        }
+        self.effects.background.clear();
+    }
+}
+
+fn topic_config() -> TopicConfig {
+    let topic = TopicImage::metadata_log();
+    let statics = StaticConfigs::new(&Config::default()).expect("defaults");
+    let image = MetadataImage::default();
+    TopicConfig::new(&topic, &ConfigView { image: &image, statics: &statics, broker: BrokerId(1) })
+}
+
+fn batch(records: &[&str], stamp: ProducerStamp) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for record in records {
+        let value = Some(record.as_bytes());
+        builder.append(&NewRecord { timestamp: 1, value, ..NewRecord::default() }).expect("fits");
+    }
+    Batch::parse(builder.build(Compression::None, stamp).expect("builds")).expect("whole").0
+}
+
+fn plain(records: &[&str]) -> Batch {
+    batch(records, ProducerStamp::NONE)
+}
+
+fn sequenced(base_sequence: i32, records: &[&str]) -> Batch {
+    batch(records, ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence })
+}
+
+fn base_of(answer: &mut oneshot::Receiver<Vec<AppendOutcome>>) -> Option<u64> {
+    let outcomes = answer.try_recv().ok()?;
+    Some(outcomes[0].expect("appended").base_offset)
+}
+
+#[test]
+fn nothing_is_answered_or_shown_before_sync_and_mark_are_durable() {
+    let mut harness = Harness::ready();
+    let mut first = harness.append(plain(&["a", "b"]), Acks::All);
+    let mut second = harness.append(plain(&["c"]), Acks::Leader);
+    assert_eq!((base_of(&mut first), base_of(&mut second)), (None, None));
+    harness.sync();
+    assert_eq!((base_of(&mut first), base_of(&mut second)), (None, None), "no mark yet");
+    assert_eq!(harness.partition.view().high_watermark(), 0);
+    harness.settle();
+    assert_eq!((base_of(&mut first), base_of(&mut second)), (Some(0), Some(2)));
+    assert_eq!(harness.partition.view().high_watermark(), 3);
+    let mark = JournalRecord::Mark { key: KEY, durable_end: 3 };
+    assert_eq!(harness.journaled.last(), Some(&mark));
+}
+
+#[test]
+fn a_replica_whose_vow_is_not_durable_takes_nothing() {
+    let mut harness = Harness::new();
+    assert!(!harness.partition.is_ready());
+    let mut early = harness.append(plain(&["a"]), Acks::All);
+    assert_eq!(early.try_recv().expect("refused"), [Err(AppendError::NotLeader)]);
+    harness.settle();
+    assert!(matches!(harness.journaled[0], JournalRecord::Vow { .. }));
+    let mut late = harness.append(plain(&["a"]), Acks::All);
+    harness.settle();
+    assert_eq!(base_of(&mut late), Some(0));
+}
+
+#[test]
+fn a_repeated_batch_is_answered_with_its_first_offset_once_that_is_decided() {
+    let mut harness = Harness::ready();
+    let mut first = harness.append(sequenced(0, &["a", "b"]), Acks::All);
+    let mut repeat = harness.append(sequenced(0, &["a", "b"]), Acks::All);
+    assert!(repeat.try_recv().is_err(), "the original is not decided");
+    harness.settle();
+    assert_eq!((base_of(&mut first), base_of(&mut repeat)), (Some(0), Some(0)));
+    let mut late = harness.append(sequenced(0, &["a", "b"]), Acks::All);
+    assert_eq!(base_of(&mut late), Some(0), "decided long ago");
+    let mut gap = harness.append(sequenced(5, &["x"]), Acks::All);
+    assert_eq!(gap.try_recv().expect("refused"), [Err(AppendError::OutOfOrderSequence)]);
+    let mut next = harness.append(sequenced(2, &["c"]), Acks::All);
+    harness.settle();
+    assert_eq!(base_of(&mut next), Some(2));
+    assert_eq!(harness.partition.view().high_watermark(), 3);
+}
+
+#[test]
+fn a_full_disk_refuses_and_passes() {
+    let mut harness = Harness::ready();
+    harness.storage.set_capacity(Some(0));
+    let large = "x".repeat(1 << 20);
+    let mut refused = harness.append(plain(&[&large]), Acks::All);
+    assert_eq!(refused.try_recv().expect("refused"), [Err(AppendError::DiskFull)]);
+    harness.storage.set_capacity(None);
+    let mut taken = harness.append(plain(&[&large]), Acks::All);
+    harness.settle();
+    assert_eq!(base_of(&mut taken), Some(0));
+}
+
+#[test]
+fn a_restart_goes_on_in_a_new_round_and_refuses_the_old_one() {
+    let mut harness = Harness::ready();
+    let mut answer = harness.append(plain(&["a", "b"]), Acks::All);
+    harness.settle();
+    assert_eq!(base_of(&mut answer), Some(0));
+    drop(harness.partition.close());
+    harness.storage.crash();
+
+    let device: Arc<dyn Storage> = harness.storage.clone();
+    let (log, report) = Log::open(device, Path::new("/p"), LogConfig::default(), 2).expect("opens");
+    assert!(report.faulty.is_empty());
+    let ballot = Ballot { round: 1, node: NODE };
+    let durable = Durable {
+        promised: ballot,
+        accepted_ballot: ballot,
+        log_end: log.end(),
+        rounds: vec![RoundStart { round: 1, base: 0 }],
+        ..Durable::default()
+    };
+    let mut again = Harness::with_log(harness.storage, log, durable, 2);
+    again.settle();
+    assert_eq!(again.partition.view().leading_round(), Some(2));
+    assert_eq!(again.partition.view().high_watermark(), 2);
+    let stale = again.partition.appoint(ballot, ReplicaSet::new(&[NODE]), &mut again.effects);
+    assert!(matches!(stale, Err(PartitionError::Appoint(AppointError::Stale { .. }))));
+    let mut next = again.append(plain(&["c"]), Acks::All);
+    again.settle();
+    assert_eq!(base_of(&mut next), Some(2));
+}
+
+#[test]
+fn too_few_replicas_for_the_topic_are_refused_before_the_append() {
+    let mut harness = Harness::ready();
+    let share = Budget::new(1).take(1).now_or_never().expect("free");
+    let (reply, mut answer) = oneshot::channel();
+    let slot = PendingAppend::slots(1, Some(reply), Arc::new(share)).next().expect("one");
+    let batch = plain(&["a"]);
+    let item = AppendItem { key: KEY, batch, log_append_time: false, min_in_sync: 2 };
+    harness.partition.append(item, Acks::All, 5, slot, &mut harness.effects).expect("log");
+    assert_eq!(answer.try_recv().expect("refused"), [Err(AppendError::NotEnoughReplicas)]);
+    assert_eq!(harness.partition.log.end(), 0);
+}
+
+#[test]
+fn trimming_moves_the_start_up_to_the_high_watermark_and_no_further() {
+    let mut harness = Harness::ready();
+    let mut answer = harness.append(plain(&["a", "b", "c"]), Acks::All);
+    let trim = |harness: &mut Harness, before| {
+        harness.partition.trim(before, &mut harness.effects).expect("log")
+    };
+    assert_eq!(trim(&mut harness, Some(1)), Err(TrimError::OutOfRange), "nothing is decided");
+    harness.settle();
+    assert_eq!(base_of(&mut answer), Some(0));
+    assert_eq!(trim(&mut harness, Some(2)), Ok(2));
+    assert_eq!(trim(&mut harness, Some(1)), Ok(2), "never goes back");
+    assert_eq!(trim(&mut harness, Some(4)), Err(TrimError::OutOfRange));
+    assert_eq!(trim(&mut harness, None), Ok(3));
+    assert_eq!(harness.partition.view().log().start(), 3);
+}
+
+#[test]
+fn closing_tells_the_waiting_that_the_outcome_is_unknown() {
+    let mut harness = Harness::ready();
+    let mut answer = harness.append(plain(&["a"]), Acks::All);
+    drop(harness.partition.close());
+    assert_eq!(answer.try_recv().expect("told"), [Err(AppendError::Unknown)]);
+}
