@@ -10,6 +10,9 @@
 //! All of it is cancellation-safe: a future that is dropped leaves nothing half done in the client.
 //! What comes from brokers is bounded before memory is given to it, and never trusted.
 
+// Requests are built so that they stay valid when the codec's messages gain fields.
+#![allow(clippy::needless_update)]
+
 mod backoff;
 mod config;
 mod connection;

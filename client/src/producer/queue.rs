@@ -1,7 +1,9 @@
 //! The batches of one partition: filling, waiting, under way, coming back.
 //!
-//! Order is kept by one rule: after a batch failed, nothing of the partition is sent until all of it
-//! that is under way has come back; then sending begins again with the oldest.
+//! Order is kept by two rules. After a batch failed, nothing of the partition is sent until all of it
+//! that is under way has come back; then sending begins again with the oldest. And a batch that was
+//! sent before goes alone: brokers remember only the last five batches of a producer, so a batch whose
+//! first attempt was written unseen must never get five others behind it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,6 +55,8 @@ pub(super) struct PartitionQueue {
     waiting: VecDeque<SealedBatch>,
     /// Positions of what is under way; a handful.
     in_flight: Vec<(u64, u32)>,
+    /// What is under way is a repetition, and alone.
+    is_repeating: bool,
     next_order: u64,
     identity: Option<Identity>,
     /// Something failed: wait until everything under way is back.
@@ -69,6 +73,7 @@ impl PartitionQueue {
             open: None,
             waiting: VecDeque::new(),
             in_flight: Vec::new(),
+            is_repeating: false,
             next_order: 0,
             identity: None,
             recovering: false,
@@ -110,7 +115,8 @@ impl PartitionQueue {
 
     /// When the partition wants to send. `flush`: even a batch that could still wait for company.
     pub(super) fn due(&self, now: Instant, linger: Duration, flush: bool) -> Due {
-        if self.recovering && !self.in_flight.is_empty() {
+        let waits_for_answers = self.recovering || self.is_repeating;
+        if waits_for_answers && !self.in_flight.is_empty() {
             return Due::No;
         }
         if let Some(at) = self.retry_at.filter(|&at| at > now) {
@@ -150,6 +156,7 @@ impl PartitionQueue {
                 identity.next_sequence = sequence_after(identity.next_sequence, batch.count);
             }
         }
+        self.is_repeating = batch.sent;
         batch.sent = true;
         self.in_flight.push(batch.position());
         Some(batch)

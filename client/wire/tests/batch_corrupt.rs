@@ -1,5 +1,8 @@
 //! Damaged batches: whatever the bytes, reading ends in records or a typed error, within the size cap.
 
+// A helper that fails fails its test.
+#![allow(clippy::unwrap_used)]
+
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use synod_wire::batch::{

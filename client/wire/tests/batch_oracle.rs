@@ -1,6 +1,9 @@
 //! Record batches against other implementations: round trips with the `kafka-protocol` crate, and
 //! batches written by Apache Kafka itself (`fixtures/WriteBatches.java`).
 
+// A helper that fails fails its test.
+#![allow(clippy::unwrap_used)]
+
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::protocol::StrBytes;

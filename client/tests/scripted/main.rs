@@ -1,0 +1,13 @@
+//! The client against brokers that misbehave on purpose.
+
+// As in the client: messages gain fields.
+#![allow(clippy::needless_update)]
+// A helper that fails fails its test.
+#![allow(clippy::unwrap_used)]
+
+mod admin;
+mod connection;
+mod consumer;
+mod fake;
+mod model;
+mod producer;
