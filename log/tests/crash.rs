@@ -326,3 +326,41 @@ fn space_is_prepared_ahead_in_growing_steps() {
     }
     assert!((32 << 10..=68 << 10).contains(&furthest), "{furthest}");
 }
+
+/// Recovery wipes only near the cut; what lies further behind is wiped when the log comes near.
+#[test]
+fn old_batches_far_behind_a_cut_never_continue_new_ones() {
+    const SIZE: usize = 10_000;
+    let large = LogConfig { segment_size: (1 << 20).try_into().expect("not zero"), ..config() };
+    let sized = |offset| BatchSpec::new(offset, 1).body(vec![offset as u8; SIZE - 61]).batch();
+    let memory = MemoryStorage::new(1);
+    memory.create_dir(DIR.as_ref()).expect("created");
+    memory.sync_dir("/".as_ref()).expect("synced");
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let mut log = Log::create(storage, DIR.as_ref(), large.clone()).expect("created");
+    log.append(&(0..20).map(sized).collect::<Vec<_>>()).expect("appended");
+    sync(&mut log);
+    drop(log);
+    let path = Path::new(DIR).join("00000000000000000000.log");
+    memory.overwrite(&path, SIZE as u64, &[0; SIZE]).expect("the second batch is lost");
+    for seed in 0..40 {
+        let disk = memory.fork(seed);
+        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let (mut log, _) = open(&storage, DIR.as_ref(), &large, 1);
+        assert_eq!(log.end(), 1);
+        let mark = 1 + seed % 18;
+        for offset in 1..20 {
+            if offset <= mark {
+                log.append(&[sized(offset)]).expect("appended");
+                sync(&mut log);
+            }
+        }
+        let end = log.end();
+        log.append(&[sized(end)]).expect("appended");
+        drop(log);
+        disk.crash();
+        let (log, report) = open(&storage, DIR.as_ref(), &large, end);
+        assert!(report.faulty.is_empty(), "{report:?}");
+        assert!((end..=end + 1).contains(&log.end()), "{} instead of {end}", log.end());
+    }
+}
