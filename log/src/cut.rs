@@ -92,6 +92,7 @@ impl Log {
         self.sync_before_append = false;
         self.durable_end = extent.end;
         self.faulty = None;
+        self.corrupt.retain(|range| range.start < extent.end);
         Ok(())
     }
 
@@ -126,6 +127,7 @@ impl Log {
         let sealed = &segments[..segments.len() - 1];
         let dropped = sealed.partition_point(|s| s.end() <= new_start);
         self.shared.set_start(new_start);
+        self.corrupt.retain(|range| range.end > new_start);
         if dropped == 0 {
             return;
         }
@@ -196,6 +198,7 @@ impl Log {
         self.durable_end = offset;
         self.rolled.clear();
         self.faulty = None;
+        self.corrupt.clear();
         self.producers = Default::default();
         self.upkeep.retain_seals(|_| false);
         let gone = old.iter().filter(|s| !Arc::ptr_eq(s, &self.active));

@@ -72,6 +72,8 @@ pub struct Log {
     pub(crate) upkeep: Upkeep,
     /// Acknowledged offsets at the log's end that cannot be read.
     pub(crate) faulty: Option<Range<u64>>,
+    /// All offsets that are known to be unreadable, the faulty ones included.
+    pub(crate) corrupt: Vec<Range<u64>>,
     pub(crate) poisoned: bool,
 }
 
@@ -146,6 +148,13 @@ impl Log {
     /// which they can be appended anew from a peer.
     pub fn faulty(&self) -> Option<Range<u64>> {
         self.faulty.clone()
+    }
+
+    /// Acknowledged offsets that are known to be unreadable: those found at the start, anywhere in
+    /// the log, and those found by upkeep since. A replica must not vote on them before they are
+    /// repaired. Batches between and behind them can be read, and appended.
+    pub fn corrupt(&self) -> &[Range<u64>] {
+        &self.corrupt
     }
 
     /// The leader epochs of the log's batches.

@@ -149,6 +149,7 @@ pub(crate) fn open(
         fence: Arc::default(),
         upkeep,
         faulty: tail_faulty,
+        corrupt: report.faulty.clone(),
         poisoned: false,
     };
     log.rolled = log.undurable_segments();

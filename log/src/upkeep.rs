@@ -100,8 +100,8 @@ impl Log {
     /// Takes in what a background job did.
     ///
     /// # Errors
-    /// [`LogError::Corrupt`] if the job found damaged batches: repair them. [`LogError::Io`] if the
-    /// device failed: the log is poisoned. A full disk is no error here.
+    /// [`LogError::Io`] if the device failed: the log is poisoned. A full disk is no error here,
+    /// and damaged batches that the job found are told by [`Log::corrupt`].
     pub fn handle_background(&mut self, done: BackgroundDone) -> LogResult<()> {
         let at = self.upkeep.in_flight.iter().position(|k| *k == done.kind);
         assert!(at.is_some(), "only a job that is out comes back");
@@ -112,6 +112,13 @@ impl Log {
             Ok(()) => Ok(()),
             Err(LogError::DiskFull { .. }) => {
                 self.upkeep.disk_full = true;
+                Ok(())
+            }
+            Err(LogError::Corrupt { path, position, offsets, reason }) => {
+                tracing::error!(path = %path.display(), position, ?offsets, %reason, "corrupt");
+                if !self.corrupt.contains(&offsets) {
+                    self.corrupt.push(offsets);
+                }
                 Ok(())
             }
             Err(LogError::Io { path, source }) => {

@@ -357,3 +357,30 @@ fn a_failed_sync_poisons_the_log() {
     assert!(matches!(log.append(&[batch]), Err(LogError::Poisoned)));
     assert!(matches!(log.truncate(0), Err(LogError::Poisoned)));
 }
+
+#[test]
+fn sealing_finds_damage_and_reads_never_serve_it() {
+    let memory = MemoryStorage::new(1);
+    memory.create_dir("/log".as_ref()).expect("created");
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let mut log = Log::create(storage, "/log".as_ref(), small_config()).expect("created");
+    fill(&mut log, 20);
+    sync(&mut log);
+    let path = PathBuf::from("/log/00000000000000000000.log");
+    memory.flip_bit(&path, 5 * 1061 + 200, 3).expect("flipped");
+    let view = log.view();
+    assert_eq!(view.read(40, 10_000, true, 200).expect("the one before").next_offset, 50);
+    let read = view.read(50, 10_000, true, 200);
+    assert!(
+        matches!(&read, Err(LogError::Corrupt { offsets, .. }) if *offsets == (50..60)),
+        "{read:?}"
+    );
+    assert_eq!(view.read(60, 1, true, 200).expect("the one behind").next_offset, 70);
+    run_background(&mut log);
+    assert_eq!(log.corrupt().len(), 1);
+    assert_eq!(log.corrupt()[0].start, 50);
+    while let Some(job) = log.poll_background() {
+        log.handle_background(job.run()).expect("upkeep goes on");
+    }
+    fill(&mut log, 1);
+}

@@ -289,8 +289,9 @@ fn a_faulty_tail_is_given_up_only_on_demand() {
         assert_eq!(read_all(&log.view(), 0, 2), wire(&batches(0..2, 1)));
     }
     let (mut log, _) = open(&storage, DIR.as_ref(), &config(), 4);
+    assert_eq!(log.corrupt().len(), 1);
     log.truncate(2).expect("given up");
-    assert_eq!(log.faulty(), None);
+    assert_eq!((log.faulty(), log.corrupt().len()), (None, 0));
     log.append(&batches(2..4, 1)).expect("repaired");
     sync(&mut log);
     drop(log);
