@@ -35,9 +35,6 @@ pub(crate) const SHARD_TURN: usize = 256;
 /// Fetch sessions kept for incremental fetches (KIP-227's default for a broker).
 pub(crate) const FETCH_SESSIONS: usize = 1000;
 
-/// Largest total size of one Fetch response in bytes, whatever the client asks for.
-pub(crate) const FETCH_RESPONSE_SIZE: usize = 55 << 20;
-
 /// How long a stopping broker waits for connections and shards before it exits anyway.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(4);
 

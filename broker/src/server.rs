@@ -32,7 +32,9 @@ use crate::metadata::{
 use crate::metrics::Metrics;
 use crate::net::{ConnectionSlots, accept_loop};
 use crate::partition::{PartitionView, log_config};
-use crate::shard::{OpenError, ShardHandle, ShardParts, ShardRequest, Storage, open_partition};
+use crate::shard::{
+    OpenError, ShardHandle, ShardParts, ShardRequest, Storage, open_partition, purge_deleted,
+};
 use observe::Observer;
 use shard_thread::ShardThread;
 
@@ -310,19 +312,22 @@ impl Server {
 fn open_storage(config: &Config) -> Result<Storage, ServeError> {
     let os = Arc::new(OsStorage);
     let claim = ClusterClaim::AnyOrNew(ClusterId(crate::metadata::ids::random_id()?));
-    let data_dir = Arc::new(DataDir::open(os, &config.data_dir, claim, config.node_id)?);
+    let mut data_dir = DataDir::open(os, &config.data_dir, claim, config.node_id)?;
     if let Some(reason) = data_dir.suspect() {
-        tracing::warn!(reason, "an earlier write or sync failed: the page cache is not trusted");
+        tracing::warn!(
+            reason,
+            "an earlier write or sync failed: everything is read from the device"
+        );
+        data_dir.evict()?;
+        data_dir.clear_suspect()?;
     }
+    let data_dir = Arc::new(data_dir);
     let opened = data_dir
         .open_journal(JournalConfig::default())
         .map_err(|source| ServeError::Journal { path: config.data_dir.clone(), source })?;
-    Ok(Storage {
-        data_dir,
-        journal: opened.journal,
-        pool: Arc::new(SyncPool::spawn(config.storage.sync_threads)?),
-        recovered: Arc::new(opened.partitions),
-    })
+    let pool = Arc::new(SyncPool::spawn(config.storage.sync_threads)?);
+    purge_deleted(&pool, &data_dir);
+    Ok(Storage { data_dir, journal: opened.journal, pool, recovered: Arc::new(opened.partitions) })
 }
 
 fn open_metadata(

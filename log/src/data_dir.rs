@@ -26,7 +26,7 @@ use crate::error::LockError;
 use crate::identity::{ClusterId, Identity};
 use crate::journal::{Journal, JournalConfig, JournalOpenError, JournalStore, OpenedJournal};
 use crate::key::PartitionKey;
-use crate::storage::{EntryKind, Lock, Storage, read_file, remove_tree, replace_file};
+use crate::storage::{Access, EntryKind, Lock, Storage, read_file, remove_tree, replace_file};
 
 const LOCK: &str = "lock";
 const META: &str = "meta";
@@ -332,7 +332,16 @@ impl DataDir {
         replace_file(&*self.storage, &self.path.join(SUSPECT), note)
     }
 
-    /// Takes the note back, once every file was read from the device and found good.
+    /// Drops what memory holds of every file, so that all is read from the device again. To be done
+    /// on a [suspect](DataDir::suspect) directory before anything of it is opened.
+    ///
+    /// # Errors
+    /// Whatever the storage reports.
+    pub fn evict(&self) -> io::Result<()> {
+        evict_tree(&*self.storage, &self.path)
+    }
+
+    /// Takes the note back, once nothing that memory held is trusted any more.
     ///
     /// # Errors
     /// Whatever the storage reports.
@@ -345,6 +354,21 @@ impl DataDir {
         self.suspect = None;
         Ok(())
     }
+}
+
+fn evict_tree(storage: &dyn Storage, path: &Path) -> io::Result<()> {
+    for entry in storage.list(path)? {
+        let inner = path.join(&entry.name);
+        match entry.kind {
+            EntryKind::Directory => evict_tree(storage, &inner)?,
+            EntryKind::File => {
+                let file = storage.open_file(&inner, Access::ReadOnly)?;
+                file.evict(0..file.size());
+            }
+            EntryKind::Other => {}
+        }
+    }
+    Ok(())
 }
 
 fn purge(storage: &dyn Storage, partitions: &Path) -> io::Result<usize> {

@@ -12,6 +12,11 @@ pub(super) async fn handle(
     request: InitProducerIdRequest,
 ) -> InitProducerIdResponse {
     let id = match request.transactional_id.as_deref() {
+        // An id and its epoch make sense together only; without a transactional id a producer gets
+        // a new id whatever it had.
+        None if (request.producer_id < 0) != (request.producer_epoch < 0) => {
+            Err(ErrorCode::INVALID_REQUEST)
+        }
         None => next_id(context).await,
         Some("") => Err(ErrorCode::INVALID_REQUEST),
         // There is no transaction coordinator; this code ends the producer instead of letting it

@@ -1,6 +1,6 @@
 //! ListOffsets (2): finds offsets by time, and the ends of logs.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use synod_log::LogView;
@@ -8,7 +8,7 @@ use synod_wire::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
 };
-use synod_wire::{ErrorCode, RequestHeader, batch};
+use synod_wire::{ErrorCode, RequestHeader, Str, batch};
 
 use super::error_codes::of_log_error;
 use super::lookup::Lookup;
@@ -38,15 +38,21 @@ pub(super) async fn handle(
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
     let lookup = Lookup::new(context);
-    let mut seen = HashSet::new();
+    let mut counts: HashMap<(&Str, i32), usize> = HashMap::new();
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            *counts.entry((&topic.name, asked.partition_index)).or_default() += 1;
+        }
+    }
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
-            let answer = if seen.insert((&topic.name, asked.partition_index)) {
-                answer(&lookup, &topic.name, asked, header.api_version).await
-            } else {
-                Err(ErrorCode::INVALID_REQUEST)
+            // A partition that is named twice gets one answer, and not to either question.
+            let answer = match counts.remove(&(&topic.name, asked.partition_index)) {
+                Some(1) => answer(&lookup, &topic.name, asked, header.api_version).await,
+                Some(_) => Err(ErrorCode::INVALID_REQUEST),
+                None => continue,
             };
             partitions.push(answer.unwrap_or_else(|error_code| ListOffsetsPartitionResponse {
                 partition_index: asked.partition_index,

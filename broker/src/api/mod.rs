@@ -59,6 +59,10 @@ pub(crate) enum ApiError {
     UnknownApi(i16),
     #[error("version {version} of API key {key} is not served")]
     UnknownVersion { key: i16, version: i16 },
+    #[error(
+        "a request names {count} partitions, more than limits.partitions_per_request = {limit}"
+    )]
+    TooManyPartitions { count: usize, limit: usize },
     #[error("cannot encode the response: {0}")]
     Encode(#[from] EncodeError),
     #[error("a producer that wants no answer sent what cannot be appended")]
@@ -86,6 +90,12 @@ impl Call {
             version,
             error,
         })
+    }
+
+    /// Refuses requests that name more partitions than the configuration allows.
+    fn check_partition_count(&self, count: usize) -> Result<(), ApiError> {
+        let limit = self.context.config().limits.partitions_per_request;
+        if count > limit { Err(ApiError::TooManyPartitions { count, limit }) } else { Ok(()) }
     }
 
     /// The answer that carries `response`.

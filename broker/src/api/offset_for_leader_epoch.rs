@@ -30,6 +30,9 @@ pub(super) async fn handle(
 fn answer(lookup: &Lookup<'_>, topic: &str, asked: &OffsetForLeaderPartition) -> EpochEndOffset {
     let partition = asked.partition;
     let end = lookup.led(topic, partition, asked.current_leader_epoch).map(|(view, round)| {
+        if asked.leader_epoch < 0 {
+            return None;
+        }
         let high_watermark = view.high_watermark();
         // The present round may have no batch yet; it ends where the log does.
         if i32::try_from(round) == Ok(asked.leader_epoch) {

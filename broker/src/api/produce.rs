@@ -18,7 +18,7 @@ use super::error_codes::of_append_error;
 use super::lookup::Lookup;
 use super::{Answer, ApiError, Call, Pending};
 use crate::budget::BudgetShare;
-use crate::partition::{Acks, AppendItem, AppendOutcome, AppendRequest};
+use crate::partition::{Acks, AppendItem, AppendOutcome, AppendRequest, PartitionView};
 use crate::shard::ShardRequest;
 use validate::{Refusal, validate};
 
@@ -39,11 +39,19 @@ const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct Dispatch {
     items: Vec<AppendItem>,
-    places: Vec<(usize, usize)>,
+    places: Vec<Place>,
+}
+
+/// Where an outcome belongs in the response.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    topic: usize,
+    partition: usize,
+    log_start_offset: i64,
 }
 
 /// The outcomes that one shard owes.
-type Due = (oneshot::Receiver<Vec<AppendOutcome>>, Vec<(usize, usize)>);
+type Due = (oneshot::Receiver<Vec<AppendOutcome>>, Vec<Place>);
 
 /// Checks the request and queues its batches with their shards, in the order of the connection's
 /// requests; the returned future waits for the outcomes.
@@ -67,6 +75,8 @@ pub(super) async fn start(
         _ => None,
     };
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
+    call.check_partition_count(count)?;
     let (mut response, dispatches) = prepare(&call, request, acks);
     let Some(acks) = acks else {
         return Ok(std::future::ready(call.answer::<ProduceRequest>(&response)).boxed_local());
@@ -117,17 +127,22 @@ fn prepare(
         for (place, partition) in topic.partition_data.into_iter().enumerate() {
             let index = partition.index;
             let checked = match acks {
-                None => Err(ErrorCode::INVALID_REQUIRED_ACKS.into()),
+                None => Err((ErrorCode::INVALID_REQUIRED_ACKS.into(), -1)),
                 Some(_) => check(call, &lookup, &topic.name, partition),
             };
             partitions.push(match checked {
-                Ok((shard, item)) => {
-                    let dispatch = dispatches.entry(shard).or_default();
+                Ok((view, item)) => {
+                    let dispatch = dispatches.entry(view.shard()).or_default();
                     dispatch.items.push(item);
-                    dispatch.places.push((topic_place, place));
+                    let log_start_offset = wire_offset(view.log().start());
+                    dispatch.places.push(Place {
+                        topic: topic_place,
+                        partition: place,
+                        log_start_offset,
+                    });
                     PartitionProduceResponse { index, ..Default::default() }
                 }
-                Err(refusal) => refused(index, refusal),
+                Err((refusal, log_start_offset)) => refused(index, refusal, log_start_offset),
             });
         }
         response.responses.push(TopicProduceResponse {
@@ -144,19 +159,23 @@ fn check(
     lookup: &Lookup<'_>,
     topic: &str,
     partition: PartitionProduceData,
-) -> Result<(usize, AppendItem), Refusal> {
-    let view = lookup.hosted(topic, partition.index)?;
+) -> Result<(Arc<PartitionView>, AppendItem), (Refusal, i64)> {
+    let view = lookup.hosted(topic, partition.index).map_err(|code| (code.into(), -1))?;
     view.metrics().produce_requests.add(1);
     let config = view.config();
     let (batch, log_append_time) =
-        validate(partition.records, &config, call.header.api_version, topic, partition.index)?;
+        validate(partition.records, &config, call.header.api_version, topic, partition.index)
+            .map_err(|refusal| {
+                let tells = refusal.tells_start;
+                (refusal, if tells { wire_offset(view.log().start()) } else { -1 })
+            })?;
     view.metrics().received_size.add(batch.size() as u64);
     view.metrics().received_records.add(u64::from(batch.header().record_count().unsigned_abs()));
-    let min_in_sync = usize::try_from(config.min_in_sync_replicas).unwrap_or(1);
-    Ok((view.shard(), AppendItem { key: view.key(), batch, log_append_time, min_in_sync }))
+    let item = AppendItem { key: view.key(), batch, log_append_time };
+    Ok((view, item))
 }
 
-fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
+fn refused(index: i32, refusal: Refusal, log_start_offset: i64) -> PartitionProduceResponse {
     let record_errors = refusal.records.into_iter().map(|(batch_index, message)| {
         let batch_index_error_message = Some(message.into());
         BatchIndexAndErrorMessage { batch_index, batch_index_error_message, ..Default::default() }
@@ -166,7 +185,7 @@ fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
         error_code: refusal.code,
         base_offset: -1,
         log_append_time_ms: -1,
-        log_start_offset: -1,
+        log_start_offset,
         record_errors: record_errors.collect(),
         error_message: refusal.message.map(Into::into),
         ..Default::default()
@@ -182,8 +201,8 @@ async fn collect(response: &mut ProduceResponse, due: Due, deadline: tokio::time
         Ok(Err(_)) | Err(_) => Vec::new(),
     };
     let mut outcomes = outcomes.into_iter();
-    for (topic, place) in places {
-        let answer = &mut response.responses[topic].partition_responses[place];
+    for Place { topic, partition, log_start_offset } in places {
+        let answer = &mut response.responses[topic].partition_responses[partition];
         match outcomes.next() {
             Some(Ok(appended)) => {
                 answer.error_code = ErrorCode::NONE;
@@ -191,8 +210,11 @@ async fn collect(response: &mut ProduceResponse, due: Due, deadline: tokio::time
                 answer.log_append_time_ms = appended.log_append_time.unwrap_or(-1);
                 answer.log_start_offset = wire_offset(appended.log_start_offset);
             }
-            Some(Err(error)) => *answer = refused(answer.index, of_append_error(error).into()),
-            None => *answer = refused(answer.index, ErrorCode::REQUEST_TIMED_OUT.into()),
+            Some(Err(error)) => {
+                let refusal = of_append_error(error).into();
+                *answer = refused(answer.index, refusal, log_start_offset);
+            }
+            None => *answer = refused(answer.index, ErrorCode::REQUEST_TIMED_OUT.into(), -1),
         }
     }
 }

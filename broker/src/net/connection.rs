@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::{FuturesOrdered, StreamExt};
+use synod_wire::LENGTH_SIZE;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::watch;
@@ -46,9 +47,13 @@ pub(crate) async fn serve(accepted: Accepted, broker: Arc<Broker>) {
                 tracing::debug!(%peer, %error, "connection lost");
             }
             Err(ConnectionError::Frame(error @ FrameError::Idle(_))) => {
+                broker.metrics().connections.idle_closed.add(1);
                 tracing::debug!(%peer, %error, "connection closed");
             }
-            Err(error) => tracing::warn!(%peer, %error, "connection closed"),
+            Err(error) => {
+                broker.metrics().connections.invalid_closed.add(1);
+                tracing::warn!(%peer, %error, "connection closed");
+            }
         },
         Err(error) => tracing::debug!(%peer, %error, "connection lost before its first request"),
     }
@@ -88,6 +93,8 @@ impl Connection {
                 frame = self.reader.next(), if reading && room => {
                     // Without its client nobody waits for the answers that are still due.
                     let Some(frame) = frame? else { return Ok(()) };
+                    let metrics = &self.context.broker().metrics().connections;
+                    metrics.received_size.add((LENGTH_SIZE + frame.body.len()) as u64);
                     let started = api::start(&self.context, frame).await?;
                     self.pipeline.push_back(started);
                 }
@@ -116,6 +123,7 @@ impl Connection {
                 next = self.pipeline.next().now_or_never().flatten();
             }
         }
+        self.context.broker().metrics().connections.sent_size.add(size as u64);
         write_segments(&mut self.writer, &segments).await.map_err(ConnectionError::Write)?;
         failed.map_or(Ok(()), |error| Err(error.into()))
     }

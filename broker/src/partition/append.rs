@@ -39,8 +39,6 @@ pub(crate) struct AppendItem {
     pub(crate) batch: Batch,
     /// The topic wants the broker's time instead of the producer's.
     pub(crate) log_append_time: bool,
-    /// In-sync replicas the topic demands (`min.insync.replicas`).
-    pub(crate) min_in_sync: usize,
 }
 
 pub(crate) type AppendOutcome = Result<Appended, AppendError>;

@@ -78,7 +78,6 @@ pub(crate) struct Partition {
     /// A write is only told of when its durability mark is durable as well, because no peer could
     /// repair what rots before that.
     alone: bool,
-    replica_count: usize,
 }
 
 impl Partition {
@@ -99,7 +98,6 @@ impl Partition {
             undecided: VecDeque::new(),
             unsynced: VecDeque::new(),
             alone: true,
-            replica_count: 1,
         }
     }
 
@@ -134,8 +132,7 @@ impl Partition {
         if self.replica.ballot() == ballot {
             return Ok(());
         }
-        self.replica_count = replicas.voters().len();
-        self.alone = self.replica_count == 1;
+        self.alone = replicas.voters().len() == 1;
         self.replica.handle_appointed(ballot, replicas)?;
         self.step(effects)
     }
@@ -152,10 +149,6 @@ impl Partition {
         slot: AppendSlot,
         effects: &mut Effects,
     ) -> Result<(), PartitionError> {
-        if acks == Acks::All && self.replica_count < item.min_in_sync {
-            slot.fill(Err(AppendError::NotEnoughReplicas));
-            return Ok(());
-        }
         let mut batch = item.batch;
         let appended = |base_offset, log_append_time, view: &PartitionView| Appended {
             base_offset,
@@ -166,7 +159,8 @@ impl Partition {
             ProducerCheck::Append => {}
             ProducerCheck::Duplicate(original) => {
                 let end = original.base_offset + u64::from(original.last_offset_delta) + 1;
-                let time = item.log_append_time.then_some(original.timestamp);
+                // Kafka tells the batch's own time of a repeat, whatever the topic's setting.
+                let time = Some(original.timestamp);
                 let appended = appended(original.base_offset, time, &self.view);
                 self.wait(Waiting { end, slot, appended }, acks);
                 self.settle();

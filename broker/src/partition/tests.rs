@@ -57,7 +57,7 @@ impl Harness {
         let share = Budget::new(1).take(1).now_or_never().expect("free");
         let (reply, answer) = oneshot::channel();
         let slot = PendingAppend::slots(1, Some(reply), Arc::new(share)).next().expect("one");
-        let item = AppendItem { key: KEY, batch, log_append_time: false, min_in_sync: 1 };
+        let item = AppendItem { key: KEY, batch, log_append_time: false };
         self.partition.append(item, acks, 5, slot, &mut self.effects).expect("log");
         answer
     }
@@ -204,19 +204,6 @@ fn a_restart_goes_on_in_a_new_round_and_refuses_the_old_one() {
     let mut next = again.append(plain(&["c"]), Acks::All);
     again.settle();
     assert_eq!(base_of(&mut next), Some(2));
-}
-
-#[test]
-fn too_few_replicas_for_the_topic_are_refused_before_the_append() {
-    let mut harness = Harness::ready();
-    let share = Budget::new(1).take(1).now_or_never().expect("free");
-    let (reply, mut answer) = oneshot::channel();
-    let slot = PendingAppend::slots(1, Some(reply), Arc::new(share)).next().expect("one");
-    let batch = plain(&["a"]);
-    let item = AppendItem { key: KEY, batch, log_append_time: false, min_in_sync: 2 };
-    harness.partition.append(item, Acks::All, 5, slot, &mut harness.effects).expect("log");
-    assert_eq!(answer.try_recv().expect("refused"), [Err(AppendError::NotEnoughReplicas)]);
-    assert_eq!(harness.partition.log.end(), 0);
 }
 
 #[test]

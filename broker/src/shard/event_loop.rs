@@ -167,7 +167,7 @@ impl Shard {
                 }
             }
             Event::Opened(opened) => self.install(*opened)?,
-            Event::Deleted(key) => self.reconciler.deleted(key),
+            Event::Deleted(key) => self.reconciler.deleted(&self.storage, key),
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::partition::AppendRequest;
 
 pub(crate) use event_loop::{Shard, ShardParts, Storage, unix_time_ms};
-pub(crate) use open::{OpenError, open_partition};
+pub(crate) use open::{OpenError, open_partition, purge_deleted};
 
 /// What a shard is asked from elsewhere.
 #[derive(Debug)]

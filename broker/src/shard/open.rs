@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use synod_log::data_dir::DataDir;
 use synod_log::journal::{JournalError, JournalRecord, PartitionDurable};
 use synod_log::key::PartitionKey;
+use synod_log::sync::SyncPool;
 use synod_log::{Log, LogConfig, LogError};
 use synod_paxos::{Ballot, Durable, NodeId, RoundStart};
 
@@ -58,6 +60,16 @@ pub(crate) fn open_partition(
     }
     let durable = durable(&log, journaled, faulty);
     Ok((log, durable))
+}
+
+/// Removes the files of deleted partitions, in the background.
+pub(crate) fn purge_deleted(pool: &SyncPool, data_dir: &DataDir) {
+    pool.submit_background(data_dir.purge_job(), |report| match report.result {
+        Ok(Ok(0)) => {}
+        Ok(Ok(count)) => tracing::info!(count, "removed the files of deleted partitions"),
+        Ok(Err(error)) => tracing::warn!(%error, "files of deleted partitions are left"),
+        Err(panicked) => tracing::error!(%panicked, "files of deleted partitions are left"),
+    });
 }
 
 /// What the replica's new incarnation begins with.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::event_loop::{Shard, Storage};
 use super::events::{Event, Events};
-use super::open::{OpenError, open_partition};
+use super::open::{OpenError, open_partition, purge_deleted};
 use super::shard_of;
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage, TopicId, TopicImage};
 use crate::partition::{Partition, PartitionError, PartitionView, log_config};
@@ -66,9 +66,12 @@ impl Reconciler {
         }
     }
 
-    /// A deleted partition's files are gone.
-    pub(super) fn deleted(&mut self, key: PartitionKey) {
+    /// A deleted partition is out of the way; with the last one the space is given back.
+    pub(super) fn deleted(&mut self, storage: &Storage, key: PartitionKey) {
         self.deleting.remove(&key);
+        if self.deleting.is_empty() {
+            purge_deleted(&storage.pool, &storage.data_dir);
+        }
     }
 
     /// Opens or creates a partition's files on a blocking thread.

@@ -15,7 +15,6 @@ use super::error_codes::{of_log_error, of_session_error};
 use super::lookup::Lookup;
 use super::produce::wire_offset;
 use crate::context::Context;
-use crate::limits::FETCH_RESPONSE_SIZE;
 use crate::partition::{PartitionView, Registration};
 
 pub(crate) use session::{SessionError, Sessions};
@@ -48,7 +47,7 @@ pub(crate) async fn handle(
             return FetchResponse { error_code: of_session_error(error), ..Default::default() };
         }
     };
-    let limits = Limits::new(&request, header.api_version);
+    let limits = Limits::new(context, &request, header.api_version);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(MAX_WAIT);
     let deadline = Instant::now() + wait;
     let min_size = usize::try_from(request.min_bytes).unwrap_or(0).min(limits.response_size);
@@ -90,9 +89,10 @@ struct Limits {
 }
 
 impl Limits {
-    fn new(request: &FetchRequest, version: i16) -> Limits {
+    fn new(context: &Context, request: &FetchRequest, version: i16) -> Limits {
+        let limit = context.config().limits.fetch_size.bytes();
         Limits {
-            response_size: usize::try_from(request.max_bytes).unwrap_or(0).min(FETCH_RESPONSE_SIZE),
+            response_size: usize::try_from(request.max_bytes).unwrap_or(0).min(limit),
             isolated: request.isolation_level == 1,
             tells_divergence: version >= 12,
         }
@@ -141,6 +141,10 @@ async fn look(context: &Context, turn: &Turn, limits: &Limits) -> Look {
         let left = limits.response_size.saturating_sub(found.size);
         let answer = match lookup.led(&wanted.topic, wanted.partition, wanted.current_leader_epoch)
         {
+            Ok((view, round)) if i64::from(wanted.last_fetched_epoch) > i64::from(round) => {
+                tracing::debug!(partition = %view.key(), "a client read in a round yet to come");
+                Err(ErrorCode::OFFSET_OUT_OF_RANGE)
+            }
             Ok((view, _)) => read(&view, wanted, limits, left, found.size == 0).await,
             Err(code) => Err(code),
         };

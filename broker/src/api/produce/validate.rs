@@ -15,17 +15,24 @@ pub(super) struct Refusal {
     pub(super) message: Option<String>,
     /// Records at fault, by their place in the batch.
     pub(super) records: Vec<(i32, String)>,
+    /// The batch is whole and of this partition, so its producer is told where the log starts.
+    pub(super) tells_start: bool,
 }
 
 impl From<ErrorCode> for Refusal {
     fn from(code: ErrorCode) -> Refusal {
-        Refusal { code, message: None, records: Vec::new() }
+        Refusal { code, message: None, records: Vec::new(), tells_start: false }
     }
 }
 
 impl Refusal {
     fn new(code: ErrorCode, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: Some(message.into()), records: Vec::new() }
+        Refusal { message: Some(message.into()), ..code.into() }
+    }
+
+    /// A refusal of what a whole and intact batch says.
+    fn of_content(code: ErrorCode, message: impl Into<String>) -> Refusal {
+        Refusal { tells_start: true, ..Refusal::new(code, message) }
     }
 }
 
@@ -42,8 +49,8 @@ const NAMED_RECORDS: usize = 100;
 /// intact, dense, and within the topic's rules. Returns it, recompressed where the topic demands
 /// another codec, and whether it is to get the broker's time.
 ///
-/// The records of a compressed batch are looked into only where the topic's rules need it; the
-/// checksum and the header's counts vouch for the rest.
+/// Every record is looked at, inside compression too: what no consumer could read would hold up all
+/// of them.
 pub(super) fn validate(
     bytes: Option<Bytes>,
     config: &TopicConfig,
@@ -66,10 +73,7 @@ pub(super) fn validate(
     check_counts(&batch)?;
     let log_append_time = config.timestamp_type == TimestampType::LogAppendTime;
     let now = unix_time_ms();
-    let suspicious_time = !log_append_time && !is_timely(header.max_timestamp(), config, now);
-    if config.compact || suspicious_time || header.compression() == 0 {
-        check_records(bytes.clone(), config, topic, partition, now)?;
-    }
+    check_records(bytes.clone(), config, topic, partition, now)?;
     let codec = config.compression.map_or(header.compression(), Compression::id);
     // A batch that claims the broker's time is rebuilt: whose time it is, is for the broker to say.
     if codec == header.compression() && !header.is_log_append_time() {
@@ -80,7 +84,7 @@ pub(super) fn validate(
 }
 
 fn malformed(error: records::BatchError) -> Refusal {
-    Refusal::new(ErrorCode::INVALID_RECORD, error.to_string())
+    Refusal::of_content(ErrorCode::INVALID_RECORD, error.to_string())
 }
 
 fn parse(bytes: Bytes) -> Result<Batch, Refusal> {
@@ -115,7 +119,7 @@ fn check_attributes(batch: &Batch, version: i16) -> Result<(), Refusal> {
     }
     if header.is_control() {
         let message = "producers may not write control records";
-        return Err(Refusal::new(ErrorCode::INVALID_RECORD, message));
+        return Err(Refusal::of_content(ErrorCode::INVALID_RECORD, message));
     }
     if header.is_transactional() {
         let message = "transactions are not supported yet";
@@ -129,12 +133,16 @@ fn check_counts(batch: &Batch) -> Result<(), Refusal> {
     let (count, last) = (header.record_count(), header.last_offset_delta());
     if count < 1 || i64::from(last) + 1 != i64::from(count) {
         let message = format!("{count} records with a last offset delta of {last}");
-        return Err(Refusal::new(ErrorCode::INVALID_RECORD, message));
+        return Err(Refusal::of_content(ErrorCode::INVALID_RECORD, message));
+    }
+    if header.base_offset() != 0 {
+        let message = "the base offset of a new batch must be 0";
+        return Err(Refusal::of_content(ErrorCode::INVALID_RECORD, message));
     }
     if header.producer_id().is_some() && header.producer_epoch() >= 0 && header.base_sequence() < 0
     {
         let message = "an idempotent producer's batch needs a sequence number";
-        return Err(Refusal::new(ErrorCode::INVALID_RECORD, message));
+        return Err(Refusal::of_content(ErrorCode::INVALID_RECORD, message));
     }
     Ok(())
 }
@@ -176,7 +184,7 @@ fn check_records(
     {
         if let Some((_, first)) = records.first() {
             let message = format!("{} record(s) refused, the first because {first}", records.len());
-            return Err(Refusal { code, message: Some(message), records });
+            return Err(Refusal { records, ..Refusal::of_content(code, message) });
         }
     }
     Ok(())
