@@ -87,6 +87,11 @@ impl Control {
         &mut self.partition
     }
 
+    /// How far the metadata log is synced, if `key` is its key.
+    pub(crate) fn durable_end(&self, key: PartitionKey) -> Option<u64> {
+        (key == METADATA_KEY).then(|| self.partition.durable_end())
+    }
+
     /// Stands for election. The only voter elects itself, in a round it has never led before.
     ///
     /// # Errors

@@ -114,6 +114,11 @@ impl Partition {
         self.view.leading_round().is_some()
     }
 
+    /// First offset that the log's syncs do not cover.
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.log.durable_end()
+    }
+
     /// First offset not known to be decided.
     pub(crate) fn decided_end(&self) -> u64 {
         self.replica.decided_end()

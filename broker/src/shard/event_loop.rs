@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use synod_log::data_dir::DataDir;
-use synod_log::journal::{Journal, JournalError, JournalRecord, PartitionDurable};
+use synod_log::journal::{Journal, JournalError, PartitionDurable};
 use synod_log::key::PartitionKey;
 use synod_log::sync::SyncPool;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::events::{Event, Events};
 use super::reconcile::Reconciler;
+use super::unwritten::Unwritten;
 use super::{ShardRequest, TrimError};
 use crate::broker::Broker;
 use crate::control::Control;
@@ -59,7 +60,7 @@ pub(crate) struct Shard {
     control: Option<Control>,
     pub(super) effects: Effects,
     /// Journal records that found the disk full.
-    unwritten: Vec<JournalRecord>,
+    unwritten: Unwritten,
     retention_due: Instant,
 }
 
@@ -77,7 +78,7 @@ impl Shard {
             reconciler,
             control: parts.control,
             effects: Effects::default(),
-            unwritten: Vec::new(),
+            unwritten: Unwritten::default(),
             retention_due: Instant::now(),
         }
     }
@@ -158,7 +159,7 @@ impl Shard {
             // Whoever waits for these records goes on waiting; the tick tries them again.
             Event::Journaled(records, Err(JournalError::DiskFull)) => {
                 tracing::warn!(count = records.len(), "the disk is full: journal records wait");
-                self.unwritten.extend(records);
+                self.unwritten.add(records);
             }
             Event::Journaled(_, Err(error)) => return Err(error.into()),
             Event::Background(key, done) => {
@@ -218,7 +219,12 @@ impl Shard {
             let interval = self.broker.config().storage.retention_check_interval;
             self.retention_due = Instant::now() + interval;
         }
-        self.effects.journal.append(&mut self.unwritten);
+        let (partitions, control) = (&self.partitions, &self.control);
+        let again = self.unwritten.take(|key| match partitions.get(&key) {
+            Some(partition) => Some(partition.durable_end()),
+            None => control.as_ref()?.durable_end(key),
+        });
+        self.effects.journal.splice(0..0, again);
         for partition in self.partitions.values_mut() {
             partition.upkeep(now_ms, retain, &mut self.effects)?;
         }
@@ -228,6 +234,9 @@ impl Shard {
     /// Starts the writes that this turn asked for.
     fn flush(&mut self) {
         let effects = &mut self.effects;
+        if !self.unwritten.is_empty() {
+            self.unwritten.add(effects.journal.drain(..));
+        }
         if !effects.journal.is_empty() {
             let records = std::mem::take(&mut effects.journal);
             let (events, submitted) = (self.events.clone(), records.clone());

@@ -8,6 +8,7 @@ mod event_loop;
 mod events;
 mod open;
 mod reconcile;
+mod unwritten;
 
 use synod_log::key::PartitionKey;
 use tokio::sync::{mpsc, oneshot};
