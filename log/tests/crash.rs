@@ -331,9 +331,14 @@ fn space_is_prepared_ahead_in_growing_steps() {
 /// Recovery wipes only near the cut; what lies further behind is wiped when the log comes near.
 #[test]
 fn old_batches_far_behind_a_cut_never_continue_new_ones() {
-    const SIZE: usize = 10_000;
+    for size in [10_000, 8192] {
+        old_batches_never_continue_new_ones(size);
+    }
+}
+
+fn old_batches_never_continue_new_ones(size: usize) {
     let large = LogConfig { segment_size: (1 << 20).try_into().expect("not zero"), ..config() };
-    let sized = |offset| BatchSpec::new(offset, 1).body(vec![offset as u8; SIZE - 61]).batch();
+    let sized = |offset| BatchSpec::new(offset, 1).body(vec![offset as u8; size - 61]).batch();
     let memory = MemoryStorage::new(1);
     memory.create_dir(DIR.as_ref()).expect("created");
     memory.sync_dir("/".as_ref()).expect("synced");
@@ -343,7 +348,7 @@ fn old_batches_far_behind_a_cut_never_continue_new_ones() {
     sync(&mut log);
     drop(log);
     let path = Path::new(DIR).join("00000000000000000000.log");
-    memory.overwrite(&path, SIZE as u64, &[0; SIZE]).expect("the second batch is lost");
+    memory.overwrite(&path, size as u64, &vec![0; size]).expect("the second batch is lost");
     for seed in 0..40 {
         let disk = memory.fork(seed);
         let storage: Arc<dyn Storage> = Arc::new(disk.clone());
