@@ -10,7 +10,7 @@ const GZIP: i16 = 1;
 const ZSTD: i16 = 4;
 
 /// What the bombs would expand to, in bytes.
-const EXPANDED: u64 = 2 << 30;
+const EXPANDED: u64 = 1 << 30;
 
 #[test]
 fn batches_that_expand_to_gigabytes() {

@@ -137,6 +137,11 @@ impl Broker {
     /// the broker wrote to standard error.
     pub(crate) fn terminate(&mut self) -> (ExitStatus, Duration, String) {
         self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for an end that is already under way, as [`Broker::terminate`] does.
+    pub(crate) fn wait(&mut self) -> (ExitStatus, Duration, String) {
         let started = Instant::now();
         let mut process = self.process.take().expect("a running broker");
         let status = process.wait(STOP_TIMEOUT);
@@ -225,14 +230,14 @@ impl Process {
     }
 
     fn spawn(data_dir: &Path, args: &[String], stderr: File, path: PathBuf) -> Process {
-        let child = Command::new(env!("CARGO_BIN_EXE_synod"))
-            .arg("serve")
-            .arg("--data-dir")
-            .arg(data_dir)
-            .args(["--listen", "127.0.0.1:0"])
-            .args(["--peer-listen", "127.0.0.1:0"])
-            .args(["--http-listen", "127.0.0.1:0"])
-            .args(args)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+        command.arg("serve").arg("--data-dir").arg(data_dir).args(args);
+        for listener in ["--listen", "--peer-listen", "--http-listen"] {
+            if !args.iter().any(|arg| arg == listener) {
+                command.args([listener, "127.0.0.1:0"]);
+            }
+        }
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
