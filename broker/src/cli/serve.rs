@@ -2,7 +2,8 @@
 
 use super::output;
 use crate::config::{Layers, Loaded, Problem};
-use crate::{logging, server};
+use crate::logging;
+use crate::server::{self, ServeError};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -91,6 +92,10 @@ impl ServeArgs {
         }
         match server::run(loaded.config) {
             Ok(()) => ExitCode::SUCCESS,
+            // What the operator wrote is wrong: a supervisor need not try again.
+            Err(error @ (ServeError::ClusterUnsupported | ServeError::TopicDefaults(_))) => {
+                output::refuse_all(&[error])
+            }
             Err(error) => output::fail(format_args!("{error}")),
         }
     }
