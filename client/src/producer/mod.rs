@@ -22,6 +22,7 @@ mod accumulator;
 mod batch;
 mod completion;
 mod config;
+mod failure;
 mod partitioner;
 mod queue;
 mod request;

@@ -294,3 +294,6 @@ pub(super) fn expired_error(
         last: batch.last_error.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -275,3 +275,31 @@ async fn fetching_ahead_stops_at_the_configured_size() {
         assert!(ahead <= 5 * BATCH, "{ahead} records ahead");
     }
 }
+
+#[tokio::test]
+async fn a_paused_partition_keeps_its_place_and_its_order() {
+    let (listener, address) = Fake::bind().await;
+    let fake = Fake::run(listener, move |call| {
+        basics(call, &[address], &[1, 1]).unwrap_or_else(|| match call.key {
+            ApiKey::LIST_OFFSETS => list_offsets(call, 0, 1000),
+            _ => fetch(call, |_, offset| Ok(batch(offset, Compression::None))),
+        })
+    });
+    let config = ConsumerConfig::default().max_poll_records(1);
+    let mut consumer = consumer(&fake, config, Start::Beginning).await;
+    let mut next = [0, 0];
+    for turn in 0..200 {
+        let paused = TopicPartition::new("t", (turn / 20) % 2);
+        if turn % 20 == 0 {
+            let other = TopicPartition::new("t", 1 - paused.partition);
+            consumer.pause(&paused).unwrap();
+            consumer.resume(&other).unwrap();
+        }
+        let record = consumer.poll(Duration::from_secs(20)).await.unwrap().remove(0);
+        assert_ne!(record.partition, paused.partition);
+        let next = &mut next[record.partition as usize];
+        assert_eq!(record.offset, *next);
+        *next += 1;
+    }
+    assert_eq!(next, [100, 100]);
+}
