@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use kafka_protocol::messages::init_producer_id_request::InitProducerIdRequest;
 use kafka_protocol::messages::produce_request::ProduceRequest;
 use kafka_protocol::messages::{ProduceResponse, ProducerId};
+use kafka_protocol::records::Record;
 
 use crate::support::batch::Batch;
 use crate::support::random::Random;
@@ -16,7 +17,11 @@ const IN_FLIGHT: usize = 5;
 /// Largest number of records in one batch.
 const RECORDS_MAX: u64 = 20;
 
-/// Writes numbered records to one partition with `acks=all`; each record's value is its number.
+/// Largest padding of a value in bytes: enough for segments of 1 MiB to roll now and then.
+const PADDING_MAX: i64 = 1000;
+
+/// Writes numbered records to one partition with `acks=all`; each record's value begins with its
+/// number.
 #[derive(Debug)]
 pub(crate) struct Load {
     topic: String,
@@ -82,7 +87,7 @@ impl Load {
     }
 
     fn write(&self, connection: &mut Connection, first: i64, count: i64) {
-        let values: Vec<String> = (first..first + count).map(|n| n.to_string()).collect();
+        let values: Vec<String> = (first..first + count).map(value).collect();
         let mut batch = Batch::of(&values);
         if let Some(id) = self.producer {
             batch = batch.with_producer(id, 0, i32::try_from(first).expect("a sequence number"));
@@ -115,13 +120,7 @@ impl Load {
     /// each, in order, without a gap.
     pub(crate) fn check(&self, connection: &mut Connection) {
         let read = read_partition(connection, &self.topic, 0, 0);
-        let values: Vec<i64> = read
-            .iter()
-            .map(|record| {
-                let text = std::str::from_utf8(record.value.as_deref().unwrap_or_default());
-                text.ok().and_then(|text| text.parse().ok()).expect("a number")
-            })
-            .collect();
+        let values: Vec<i64> = read.iter().map(number).collect();
         for (record, offset) in read.iter().zip(0..) {
             assert_eq!(record.offset, offset, "{}: offsets are dense", self.topic);
         }
@@ -148,4 +147,18 @@ impl Load {
     pub(crate) fn acked_count(&self) -> usize {
         self.acked.len()
     }
+}
+
+/// The value of record `number`: the number and as much padding as follows from it.
+fn value(number: i64) -> String {
+    let padding = usize::try_from(number * 37 % PADDING_MAX).expect("a size");
+    format!("{number}:{}", "x".repeat(padding))
+}
+
+/// The number of a record that was read, whole.
+fn number(record: &Record) -> i64 {
+    let text = std::str::from_utf8(record.value.as_deref().unwrap_or_default()).expect("text");
+    let number = text.split(':').next().and_then(|number| number.parse().ok()).expect("a number");
+    assert_eq!(text, value(number), "the value of a record");
+    number
 }

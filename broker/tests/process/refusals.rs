@@ -96,6 +96,21 @@ fn another_node() {
     check_kept(&Broker::start_in(&dir));
 }
 
+/// The identity of one cluster over the data of another: disks mixed up by hand.
+#[test]
+fn another_cluster() {
+    let temporary = tempfile::tempdir().expect("a temporary directory");
+    let ours = temporary.path().join("ours");
+    let theirs = temporary.path().join("theirs");
+    used_directory(&ours);
+    used_directory(&theirs);
+    let meta = fs::read(ours.join("meta")).expect("the directory's identity");
+    fs::copy(theirs.join("meta"), ours.join("meta")).expect("another identity");
+    refused(&ours, &[], &["journal", "cluster"]);
+    fs::write(ours.join("meta"), meta).expect("the identity restored");
+    check_kept(&Broker::start_in(&ours));
+}
+
 #[test]
 fn a_newer_format() {
     with_changed_meta(

@@ -168,6 +168,18 @@ impl Broker {
         self.process().child.id()
     }
 
+    /// Starts the broker on the same directory and kills it after this time, ready or not. How far
+    /// it came does not matter.
+    pub(crate) fn start_and_kill(&mut self, after: Duration) {
+        self.kill();
+        let log = tempfile::NamedTempFile::new().expect("a log file");
+        let (stderr, path) = log.keep().expect("a log file that stays");
+        let mut process = Process::spawn(&self.data_dir, &self.args, stderr, path);
+        thread::sleep(after);
+        process.child.kill().expect("the broker can be killed");
+        process.child.wait().expect("the broker can be waited for");
+    }
+
     /// True while the process has not ended.
     pub(crate) fn is_running(&mut self) -> bool {
         match &mut self.process {

@@ -177,6 +177,17 @@ pub(crate) fn new_topic(name: &str, partitions: i32, configs: &[(&str, &str)]) -
         .with_configs(configs.collect())
 }
 
+/// A request to create one such topic.
+pub(crate) fn new_topic_request(
+    name: &str,
+    partitions: i32,
+    configs: &[(&str, &str)],
+) -> CreateTopicsRequest {
+    CreateTopicsRequest::default()
+        .with_topics(vec![new_topic(name, partitions, configs)])
+        .with_timeout_ms(10_000)
+}
+
 /// Creates a topic with one replica; it must work.
 pub(crate) fn create_topic(
     connection: &mut Connection,
@@ -184,10 +195,7 @@ pub(crate) fn create_topic(
     partitions: i32,
     configs: &[(&str, &str)],
 ) {
-    let request = CreateTopicsRequest::default()
-        .with_topics(vec![new_topic(name, partitions, configs)])
-        .with_timeout_ms(10_000);
-    let response = connection.call(5, &request);
+    let response = connection.call(5, &new_topic_request(name, partitions, configs));
     assert_eq!(response.topics[0].error_code, 0, "creating topic {name}");
     let deadline = Instant::now() + READ_TIMEOUT;
     for partition in 0..partitions {
