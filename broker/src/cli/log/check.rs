@@ -32,7 +32,10 @@ pub(super) enum CheckError {
         source: io::Error,
     },
     /// There is no log in it.
-    #[error("{} holds no log; give a data directory, or one partition's directory in it", .0.display())]
+    #[error(
+        "{} holds no log; give a data directory, or one partition's directory in it",
+        .0.display()
+    )]
     NoLog(PathBuf),
 }
 
