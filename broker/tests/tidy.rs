@@ -4,8 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longest line of code, in characters.
+/// Longest line, in characters.
 const LINE_LENGTH: usize = 100;
+
+/// Longest line that rustfmt may leave: it folds at [`LINE_LENGTH`] what can be folded, and passes
+/// over long paths, strings and the inside of macros.
+const UNFOLDED_LENGTH: usize = 112;
 
 /// Most lines of one file.
 const FILE_LINES: usize = 600;
@@ -64,11 +68,16 @@ fn lines_and_files_are_of_readable_size() {
         }
         for (index, line) in text.lines().enumerate() {
             let length = line.chars().count();
-            // A table in a comment cannot be folded.
-            let is_table = line.trim_start().trim_start_matches(['/', '!']).starts_with(" |");
-            if length > LINE_LENGTH && !is_table {
+            let comment = line.trim_start().strip_prefix("//");
+            let limit = match comment.map(|text| text.trim_start_matches(['/', '!'])) {
+                // A table cannot be folded.
+                Some(text) if text.starts_with(" |") => usize::MAX,
+                Some(_) => LINE_LENGTH,
+                None => UNFOLDED_LENGTH,
+            };
+            if length > limit {
                 let at = index + 1;
-                violations.push(format!("{path}:{at}: {length} columns; at most {LINE_LENGTH}"));
+                violations.push(format!("{path}:{at}: {length} columns; at most {limit}"));
             }
         }
     }
