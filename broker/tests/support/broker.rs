@@ -1,6 +1,7 @@
 //! A `synod serve` process under test: started on free ports, always stopped.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -249,6 +250,10 @@ impl Process {
                 command.args([listener, "127.0.0.1:0"]);
             }
         }
+        // Settings of the tests and of whoever runs them are not settings of this broker.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_setting(name)) {
+            command.env_remove(name);
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -281,6 +286,10 @@ impl Process {
             thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+fn is_setting(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with("SYNOD_")
 }
 
 impl Drop for Process {
