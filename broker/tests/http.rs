@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 use support::batch::Batch;
 use support::broker::Broker;
 use support::wire::{Connection, READ_TIMEOUT, create_topic, produce_request, read_partition};
@@ -69,6 +70,8 @@ fn metrics_follow_what_clients_do() {
     assert_eq!(value(&format!("synod_request_errors_total{refused}")), 1.0);
     assert!(value("synod_sync_duration_seconds_count") >= 1.0);
     assert_eq!(value("synod_connections"), 1.0);
+    assert!(value("synod_received_bytes_total") > size);
+    assert!(value("synod_sent_bytes_total") > size);
     assert_eq!(value("synod_connections_accepted_total"), 1.0);
     assert!(value("synod_request_memory_limit_bytes") > 0.0);
     let partition = "{topic=\"orders\",partition=\"1\"}";
@@ -88,4 +91,17 @@ fn metrics_follow_what_clients_do() {
     }
     assert_eq!(value("kafka_topic_partitions{topic=\"orders\"}"), 2.0);
     assert_eq!(value("kafka_brokers"), 1.0);
+}
+
+#[test]
+fn bytes_that_are_no_request_are_counted() {
+    let broker = Broker::start();
+    let mut connection = Connection::open(broker.kafka());
+    connection.send_bytes(b"GET / HTTP/1.1\r\n\r\n").expect("sent");
+    assert!(connection.is_closed_silently());
+    // The client may see the end before it is counted.
+    let deadline = Instant::now() + READ_TIMEOUT;
+    while scrape(&broker)["synod_connections_closed_total{reason=\"invalid\"}"] != 1.0 {
+        assert!(Instant::now() < deadline, "never counted");
+    }
 }
