@@ -43,7 +43,6 @@ fn api_keys() -> Vec<ApiVersion> {
         api_key,
         min_version: *versions.start(),
         max_version: *versions.end(),
-        ..Default::default()
     });
     all.collect()
 }

@@ -35,11 +35,10 @@ pub(super) async fn handle(
                 partition_index: partition.partition_index,
                 low_watermark,
                 error_code,
-                ..Default::default()
             });
         }
         let name = topic.name;
-        topics.push(DeleteRecordsTopicResult { name, partitions, ..Default::default() });
+        topics.push(DeleteRecordsTopicResult { name, partitions });
     }
     DeleteRecordsResponse { topics, ..Default::default() }
 }

@@ -61,7 +61,7 @@ pub(super) async fn handle(
             }));
         }
         let name = topic.name.clone();
-        topics.push(ListOffsetsTopicResponse { name, partitions, ..Default::default() });
+        topics.push(ListOffsetsTopicResponse { name, partitions });
     }
     ListOffsetsResponse { topics, ..Default::default() }
 }
@@ -92,7 +92,6 @@ async fn answer(
         timestamp,
         offset,
         leader_epoch,
-        ..Default::default()
     })
 }
 

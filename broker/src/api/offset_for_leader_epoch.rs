@@ -18,11 +18,7 @@ pub(super) async fn handle(
     let lookup = Lookup::new(context);
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| answer(&lookup, &topic.topic, asked));
-        OffsetForLeaderTopicResult {
-            partitions: partitions.collect(),
-            topic: topic.topic,
-            ..Default::default()
-        }
+        OffsetForLeaderTopicResult { partitions: partitions.collect(), topic: topic.topic }
     });
     OffsetForLeaderEpochResponse { topics: topics.collect(), ..Default::default() }
 }
@@ -45,5 +41,5 @@ fn answer(lookup: &Lookup<'_>, topic: &str, asked: &OffsetForLeaderPartition) ->
         Err(code) => (code, None),
     };
     let (leader_epoch, end_offset) = end.map_or((-1, -1), |(epoch, end)| (epoch, wire_offset(end)));
-    EpochEndOffset { error_code, partition, leader_epoch, end_offset, ..Default::default() }
+    EpochEndOffset { error_code, partition, leader_epoch, end_offset }
 }

@@ -178,7 +178,7 @@ fn check(
 fn refused(index: i32, refusal: Refusal, log_start_offset: i64) -> PartitionProduceResponse {
     let record_errors = refusal.records.into_iter().map(|(batch_index, message)| {
         let batch_index_error_message = Some(message.into());
-        BatchIndexAndErrorMessage { batch_index, batch_index_error_message, ..Default::default() }
+        BatchIndexAndErrorMessage { batch_index, batch_index_error_message }
     });
     PartitionProduceResponse {
         index,

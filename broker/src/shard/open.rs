@@ -53,6 +53,9 @@ pub(crate) fn open_partition(
     while let Some(job) = log.poll_sync() {
         log.handle_synced(job.run())?;
     }
+    for offsets in log.corrupt() {
+        tracing::error!(partition = %key, ?offsets, "acknowledged records cannot be read");
+    }
     let faulty = log.faulty();
     if faulty.is_none() && log.durable_end() > journaled.mark {
         let mark = JournalRecord::Mark { key, durable_end: log.durable_end() };

@@ -231,7 +231,7 @@ fn diverging_epoch(view: &PartitionView, wanted: &Wanted, end: u64) -> Option<Ep
     let (epoch, epoch_end) = view.log().epoch_end_offset(wanted.last_fetched_epoch, end)?;
     let end_offset = wire_offset(epoch_end);
     let diverges = epoch < wanted.last_fetched_epoch || end_offset < wanted.fetch_offset;
-    diverges.then(|| EpochEndOffset { epoch, end_offset, ..Default::default() })
+    diverges.then_some(EpochEndOffset { epoch, end_offset })
 }
 
 fn refused(partition_index: i32, error_code: ErrorCode) -> PartitionData {
