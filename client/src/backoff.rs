@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// Grows exponentially from `first` to `max`, each pause shortened at random by up to a fifth so that
-/// many clients do not come back in step.
+/// Grows exponentially from `first` to `max`, each pause shortened at random by up to a fifth so
+/// that many clients do not come back in step.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     first: Duration,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// How to reach a cluster. All durations and sizes have working defaults; only the brokers are needed.
+/// How to reach a cluster. All durations and sizes have working defaults; only the brokers are
+/// needed.
 ///
 /// ```
 /// use synod_client::ClientConfig;

@@ -16,9 +16,9 @@ use crate::{Connection, Error};
 const HIGH_WATERMARK: i64 = -1;
 
 impl Admin {
-    /// Deletes the records before an offset in each partition; `None` means all that can be read now.
-    /// The result has the first offset that is left. Deleting what is deleted already does nothing,
-    /// so this is retried like a question.
+    /// Deletes the records before an offset in each partition; `None` means all that can be read
+    /// now. The result has the first offset that is left. Deleting what is deleted already does
+    /// nothing, so this is retried like a question.
     pub async fn delete_records(
         &self,
         before: BTreeMap<TopicPartition, Option<i64>>,

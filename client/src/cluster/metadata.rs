@@ -128,8 +128,8 @@ impl Metadata {
         self.topics.get(topic)?.partition(partition)?.leader
     }
 
-    /// This picture brought up to date by an answer. `whole` says that the answer lists every topic,
-    /// so that others are gone; else topics it does not mention stay.
+    /// This picture brought up to date by an answer. `whole` says that the answer lists every
+    /// topic, so that others are gone; else topics it does not mention stay.
     pub(super) fn updated(&self, response: MetadataResponse, whole: bool) -> Self {
         let mut next = Self {
             cluster_id: response.cluster_id.map(|id| Arc::from(&*id)).or(self.cluster_id.clone()),
@@ -159,8 +159,8 @@ impl Metadata {
     }
 }
 
-/// The topic of an answer, except that a leader known from a later round is kept: a broker that lags
-/// behind must not turn the client back.
+/// The topic of an answer, except that a leader known from a later round is kept: a broker that
+/// lags behind must not turn the client back.
 fn merge(name: Arc<str>, topic: MetadataResponseTopic, known: Option<&Topic>) -> Topic {
     let same = known.filter(|known| known.id == topic.topic_id);
     let mut partitions: Vec<_> = topic

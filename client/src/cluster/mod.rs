@@ -212,8 +212,8 @@ impl Cluster {
         }
     }
 
-    /// Runs `attempt` until it succeeds, fails for good, or the operation time-out is over; refreshes
-    /// the metadata in between where that is the remedy.
+    /// Runs `attempt` until it succeeds, fails for good, or the operation time-out is over;
+    /// refreshes the metadata in between where that is the remedy.
     ///
     /// # Errors
     /// The error of the last attempt.

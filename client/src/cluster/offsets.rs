@@ -65,8 +65,8 @@ pub struct FoundOffset {
 }
 
 impl Cluster {
-    /// Finds one offset in each partition. `None`: there is no such record, which happens only when a
-    /// time is asked for.
+    /// Finds one offset in each partition. `None`: there is no such record, which happens only when
+    /// a time is asked for.
     pub async fn list_offsets(
         &self,
         partitions: impl IntoIterator<Item = TopicPartition>,

@@ -23,8 +23,8 @@ pub(crate) use versions::Versions;
 /// Requests that may wait for the socket; a sender beyond that waits.
 const QUEUE_LENGTH: usize = 32;
 
-/// A connection to one broker. Cheap to clone; the socket closes when the last clone is gone and the
-/// last answer has come.
+/// A connection to one broker. Cheap to clone; the socket closes when the last clone is gone and
+/// the last answer has come.
 ///
 /// Requests may be sent while others are under way; the broker answers them in order. Dropping the
 /// future of a request gives up its answer and harms nothing else.
@@ -98,14 +98,14 @@ impl Connection {
     /// Sends a request and waits for its answer, at most for the configured request time-out.
     ///
     /// # Errors
-    /// [`Error::Unsupported`], [`Error::Timeout`], [`Error::Disconnected`], [`Error::Protocol`]. Error
-    /// codes inside the answer are the caller's to look at.
+    /// [`Error::Unsupported`], [`Error::Timeout`], [`Error::Disconnected`], [`Error::Protocol`].
+    /// Error codes inside the answer are the caller's to look at.
     pub async fn send<R: Request>(&self, request: &R) -> Result<R::Response, Error> {
         self.start(request, self.shared.request_timeout).await?.await
     }
 
-    /// Puts a request on its way; the returned future waits for the answer, at most for `within` from
-    /// now. Requests arrive in the order in which this returned.
+    /// Puts a request on its way; the returned future waits for the answer, at most for `within`
+    /// from now. Requests arrive in the order in which this returned.
     ///
     /// # Errors
     /// As [`Connection::send`].

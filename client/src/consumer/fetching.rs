@@ -80,8 +80,8 @@ impl Consumer {
                     break;
                 }
                 Err(error) => {
-                    // What was read before the damage is handed out first; then it is fetched again,
-                    // since it may be repaired by then.
+                    // What was read before the damage is handed out first; then it is fetched
+                    // again, since it may be repaired by then.
                     self.buffered_size -= fetched.size;
                     self.refetch(&fetched.partition);
                     result = if records.is_empty() { Err(error) } else { Ok(()) };
@@ -152,7 +152,8 @@ impl Consumer {
         }));
     }
 
-    /// Asks for fresh metadata when something said so or when it is old. Returns when that is allowed.
+    /// Asks for fresh metadata when something said so or when it is old. Returns when that is
+    /// allowed.
     fn refresh(&mut self, now: Instant) -> Option<Instant> {
         if self.is_refreshing || !(self.wants_refresh || self.cluster.is_stale()) {
             return None;

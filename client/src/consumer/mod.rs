@@ -137,11 +137,12 @@ impl Consumer {
         &self.cluster
     }
 
-    /// Reads these partitions, each from its start, and no others. Replaces what was assigned before.
+    /// Reads these partitions, each from its start, and no others. Replaces what was assigned
+    /// before.
     ///
     /// # Errors
-    /// [`Error::Broker`] or [`Error::Config`] for a topic or partition that does not exist; what kept
-    /// the cluster from telling the offsets. The assignment is then as before.
+    /// [`Error::Broker`] or [`Error::Config`] for a topic or partition that does not exist; what
+    /// kept the cluster from telling the offsets. The assignment is then as before.
     pub async fn assign(
         &mut self,
         partitions: impl IntoIterator<Item = (TopicPartition, Start)>,
@@ -258,9 +259,9 @@ impl Consumer {
     /// within `max_wait`. Passing errors are dealt with behind the scenes.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] for damaged records, [`Error::Broker`] for an offset that no longer exists
-    /// (if no reset is configured), a topic that is gone, or a denied access. The next call tries
-    /// again.
+    /// [`Error::Corrupt`] for damaged records, [`Error::Broker`] for an offset that no longer
+    /// exists (if no reset is configured), a topic that is gone, or a denied access. The next call
+    /// tries again.
     pub async fn poll(&mut self, max_wait: Duration) -> Result<Vec<ConsumerRecord>, Error> {
         if !self.pending.is_empty() {
             return Ok(std::mem::take(&mut self.pending).into());

@@ -19,8 +19,8 @@ pub enum Start {
     Offset(u64),
     /// This many offsets before the end, or at the beginning if there are fewer.
     Last(u64),
-    /// At the first record with this timestamp (ms since 1970) or a later one; at the end if there is
-    /// none.
+    /// At the first record with this timestamp (ms since 1970) or a later one; at the end if there
+    /// is none.
     Timestamp(i64),
 }
 

@@ -134,8 +134,8 @@ impl SealedBatch {
         self.completion.resolve(self.first_index..self.first_index + self.count, outcome)
     }
 
-    /// Two batches with half the records each, for a broker to which this one is too large; together
-    /// they take the same sequence numbers. `None` when there is nothing to split.
+    /// Two batches with half the records each, for a broker to which this one is too large;
+    /// together they take the same sequence numbers. `None` when there is nothing to split.
     pub(super) fn split(&self, compression: Compression) -> Result<Option<[Self; 2]>, BatchError> {
         let Content::Encoded(batch) = &self.content else { return Ok(None) };
         if self.count < 2 {

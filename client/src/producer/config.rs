@@ -85,8 +85,8 @@ impl ProducerConfig {
         self
     }
 
-    /// How long a record may wait for company when the broker is idle. Under load batches fill while
-    /// earlier ones are under way, so waiting buys little. Default 0.
+    /// How long a record may wait for company when the broker is idle. Under load batches fill
+    /// while earlier ones are under way, so waiting buys little. Default 0.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self

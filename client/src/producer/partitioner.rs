@@ -9,7 +9,8 @@ use crate::cluster::Topic;
 const MURMUR2_SEED: u32 = 0x9747_b28c;
 const MURMUR2_MULTIPLIER: u32 = 0x5bd1_e995;
 
-/// The partition Java's producer chooses for this key, so that clients in different languages agree.
+/// The partition Java's producer chooses for this key, so that clients in different languages
+/// agree.
 ///
 /// ```
 /// use synod_client::producer::partition_for_key;
@@ -43,8 +44,9 @@ fn murmur2(data: &[u8]) -> u32 {
     hash ^ (hash >> 15)
 }
 
-/// Keeps records without a key on one partition until about a batch of them is there, then moves on:
-/// fewer, fuller batches than round-robin, and in the long run the same share for each partition.
+/// Keeps records without a key on one partition until about a batch of them is there, then moves
+/// on: fewer, fuller batches than round-robin, and in the long run the same share for each
+/// partition.
 #[derive(Debug)]
 pub(super) struct Sticky {
     switch_after: usize,
@@ -65,8 +67,8 @@ impl Sticky {
         Self { switch_after, topics: HashMap::new() }
     }
 
-    /// The partition for a record of this size; one with a leader if there is any. `None` for a topic
-    /// without partitions.
+    /// The partition for a record of this size; one with a leader if there is any. `None` for a
+    /// topic without partitions.
     pub(super) fn choose(&mut self, topic: &Arc<Topic>, size: usize) -> Option<i32> {
         let choice = self.topics.get_mut(&topic.name);
         if let Some(choice) = choice

@@ -1,9 +1,9 @@
 //! The batches of one partition: filling, waiting, under way, coming back.
 //!
-//! Order is kept by two rules. After a batch failed, nothing of the partition is sent until all of it
-//! that is under way has come back; then sending begins again with the oldest. And a batch that was
-//! sent before goes alone: brokers remember only the last five batches of a producer, so a batch whose
-//! first attempt was written unseen must never get five others behind it.
+//! Order is kept by two rules. After a batch failed, nothing of the partition is sent until all of
+//! it that is under way has come back; then sending begins again with the oldest. And a batch that
+//! was sent before goes alone: brokers remember only the last five batches of a producer, so a
+//! batch whose first attempt was written unseen must never get five others behind it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,8 +88,8 @@ impl PartitionQueue {
         self.open.is_none() && self.waiting.is_empty() && self.in_flight.is_empty()
     }
 
-    /// Adds a record; `make` gives the completion of a new batch. Returns true with the delivery when
-    /// the sender has something new to look at.
+    /// Adds a record; `make` gives the completion of a new batch. Returns true with the delivery
+    /// when the sender has something new to look at.
     pub(super) fn append(
         &mut self,
         record: &NewRecord<'_>,
@@ -130,8 +130,9 @@ impl PartitionQueue {
         }
     }
 
-    /// Takes the next batch to send, its stamp assigned. `producer`: id and epoch for partitions that
-    /// have none yet; `None` for a producer that is not idempotent. Batches larger than `room` stay.
+    /// Takes the next batch to send, its stamp assigned. `producer`: id and epoch for partitions
+    /// that have none yet; `None` for a producer that is not idempotent. Batches larger than `room`
+    /// stay.
     pub(super) fn take(
         &mut self,
         producer: Option<(i64, i16)>,
@@ -190,8 +191,8 @@ impl PartitionQueue {
         }
     }
 
-    /// A batch under way came back and is given up: it was not written, or nobody knows. What follows
-    /// it under the same sequence cannot be accepted any more.
+    /// A batch under way came back and is given up: it was not written, or nobody knows. What
+    /// follows it under the same sequence cannot be accepted any more.
     pub(super) fn handle_given_up(&mut self, batch: &SealedBatch, idempotent: bool) {
         self.landed(batch.position());
         if idempotent {
@@ -200,8 +201,8 @@ impl PartitionQueue {
         }
     }
 
-    /// Ends the recovery when everything is back. Returns batches that must be given up: a new epoch
-    /// would write them twice if their earlier attempt succeeded after all.
+    /// Ends the recovery when everything is back. Returns batches that must be given up: a new
+    /// epoch would write them twice if their earlier attempt succeeded after all.
     pub(super) fn recover(&mut self) -> Vec<SealedBatch> {
         if !self.recovering || !self.in_flight.is_empty() {
             return Vec::new();
@@ -224,8 +225,8 @@ impl PartitionQueue {
         given_up.into()
     }
 
-    /// Whether no earlier batch is under way or waits: then the broker's complaint about the order is
-    /// not the echo of an earlier failure.
+    /// Whether no earlier batch is under way or waits: then the broker's complaint about the order
+    /// is not the echo of an earlier failure.
     pub(super) fn is_first(&self, batch: &SealedBatch) -> bool {
         let waiting = self.waiting.iter().map(SealedBatch::position);
         let mut others = waiting.chain(self.in_flight.iter().copied());

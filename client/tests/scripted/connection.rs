@@ -10,7 +10,8 @@ use synod_client::{Cluster, Connection, Error, Remedy};
 
 use crate::fake::{Call, Fake, Reply, basics, config, versions};
 
-/// What a request ends in when the broker replies to it (but not to the version question) like this.
+/// What a request ends in when the broker replies to it (but not to the version question) like
+/// this.
 async fn outcome(reply: impl Fn(&Call) -> Reply + Send + 'static) -> Result<(), Error> {
     let fake = Fake::start(move |call| match call.key {
         ApiKey::API_VERSIONS => call.answer(&versions(&[])),

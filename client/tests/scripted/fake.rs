@@ -147,8 +147,9 @@ pub(crate) fn versions(key_max: &[(ApiKey, i16)]) -> ApiVersionsResponse {
     ApiVersionsResponse { api_keys: all.map(api).collect(), ..ApiVersionsResponse::default() }
 }
 
-/// The answers that every client needs first: versions, a producer id, and metadata of a cluster whose
-/// topic `t` has partitions led by `leaders`, at `brokers` (ids from 1). `None` for other requests.
+/// The answers that every client needs first: versions, a producer id, and metadata of a cluster
+/// whose topic `t` has partitions led by `leaders`, at `brokers` (ids from 1). `None` for other
+/// requests.
 pub(crate) fn basics(call: &Call, brokers: &[SocketAddr], leaders: &[i32]) -> Option<Reply> {
     match call.key {
         ApiKey::API_VERSIONS => {

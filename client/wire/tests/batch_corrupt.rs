@@ -1,4 +1,5 @@
-//! Damaged batches: whatever the bytes, reading ends in records or a typed error, within the size cap.
+//! Damaged batches: whatever the bytes, reading ends in records or a typed error, within the size
+//! cap.
 
 // A helper that fails fails its test.
 #![allow(clippy::unwrap_used)]

@@ -169,13 +169,13 @@ impl BatchBuilder {
         Ok(index as usize)
     }
 
-    /// Finishes the batch: compressed, stamped, checksummed, with base offset 0 and no leader epoch.
-    /// When compression does not make the records smaller, the batch is still marked and written
-    /// with that codec, as other producers do.
+    /// Finishes the batch: compressed, stamped, checksummed, with base offset 0 and no leader
+    /// epoch. When compression does not make the records smaller, the batch is still marked and
+    /// written with that codec, as other producers do.
     ///
     /// # Errors
-    /// [`BatchError::Count`] for an empty batch, [`BatchError::TooLarge`] when incompressible records
-    /// outgrow 2 GiB, [`BatchError::Compressed`] when the codec fails.
+    /// [`BatchError::Count`] for an empty batch, [`BatchError::TooLarge`] when incompressible
+    /// records outgrow 2 GiB, [`BatchError::Compressed`] when the codec fails.
     pub fn build(
         self,
         compression: Compression,

@@ -54,7 +54,8 @@ impl BatchHeader {
     ///
     /// # Errors
     /// [`BatchError::Truncated`] when there are fewer than 61 bytes, [`BatchError::Magic`] for an
-    /// older or unknown format, [`BatchError::Length`] when the length field is shorter than a header.
+    /// older or unknown format, [`BatchError::Length`] when the length field is shorter than a
+    /// header.
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
         // The magic sits at the same place in every format, so an old format is named as such even
         // when its (shorter) message ends before a v2 header would.

@@ -18,8 +18,8 @@
 //! | 57 | 4 | record count | |
 //! | 61 | … | records | compressed as one block by the attributes' codec |
 //!
-//! A record is `length, attributes, timestamp delta, offset delta, key, value, headers`, all lengths
-//! and deltas zigzag varints.
+//! A record is `length, attributes, timestamp delta, offset delta, key, value, headers`, all
+//! lengths and deltas zigzag varints.
 //!
 //! Reading never copies what is not compressed: [`Batches`] splits a buffer into [`Batch`]es, and
 //! the [`Record`]s of an uncompressed batch are slices of the very same buffer.

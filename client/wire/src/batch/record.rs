@@ -11,8 +11,8 @@ const MIN_RECORD_SIZE: usize = 7;
 /// The smallest header: empty key, null value.
 const MIN_RECORD_HEADER_SIZE: usize = 2;
 
-/// One record as a consumer sees it. Key, value and header values are slices of the batch (or of its
-/// decompressed form): they keep it in memory.
+/// One record as a consumer sees it. Key, value and header values are slices of the batch (or of
+/// its decompressed form): they keep it in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Offset in the partition.

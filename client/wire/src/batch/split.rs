@@ -57,7 +57,8 @@ impl Batch {
     /// Takes the first batch off `bytes`, without copying. On error `bytes` is as before.
     ///
     /// # Errors
-    /// As [`BatchHeader::parse`], and [`BatchError::Truncated`] when the batch is longer than `bytes`.
+    /// As [`BatchHeader::parse`], and [`BatchError::Truncated`] when the batch is longer than
+    /// `bytes`.
     pub fn split_from(bytes: &mut Bytes) -> Result<Self, BatchError> {
         let header = BatchHeader::parse(bytes)?;
         let size = header.size();
@@ -109,9 +110,9 @@ impl Batch {
     /// batch is not copied, and `max_size` does not apply to it.
     ///
     /// # Errors
-    /// [`BatchError::Codec`], [`BatchError::Compressed`], [`BatchError::TooLarge`] from decompression;
-    /// [`BatchError::Count`] when the record count cannot be true. Errors inside single records come
-    /// from the iterator.
+    /// [`BatchError::Codec`], [`BatchError::Compressed`], [`BatchError::TooLarge`] from
+    /// decompression; [`BatchError::Count`] when the record count cannot be true. Errors inside
+    /// single records come from the iterator.
     pub fn records(&self, max_size: usize) -> Result<RecordIter, BatchError> {
         let codec = self.header.compression()?;
         RecordIter::new(&self.header, codec.decompress(self.body(), max_size)?)

@@ -6,7 +6,8 @@ use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInf
 
 use super::{Failure, Output};
 
-/// Independent blocks of 64 KiB: Java's reader knows no linked blocks, and its writer uses this size.
+/// Independent blocks of 64 KiB: Java's reader knows no linked blocks, and its writer uses this
+/// size.
 pub(super) fn compress(data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let info = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max64KB);
     let mut encoder = FrameEncoder::with_frame_info(info, out);
@@ -22,7 +23,8 @@ pub(super) fn decompress(data: &[u8], out: &mut Output) -> Result<(), Failure> {
         return Err(Failure::damaged("no frame"));
     }
     let mut decoder = FrameDecoder::new(data);
-    // The decoder pauses at each end mark; every turn takes at least a frame's magic from the input.
+    // The decoder pauses at each end mark; every turn takes at least a frame's magic from the
+    // input.
     while !decoder.get_ref().is_empty() {
         out.fill_from(&mut decoder)?;
     }

@@ -80,7 +80,8 @@ impl Compression {
         Ok(())
     }
 
-    /// Decompresses `data` into at most `max_size` bytes; data that is not compressed comes back as it is.
+    /// Decompresses `data` into at most `max_size` bytes; data that is not compressed comes back as
+    /// it is.
     pub(super) fn decompress(self, data: Bytes, max_size: usize) -> Result<Bytes, BatchError> {
         let mut out = Output { bytes: Vec::new(), max_size };
         let done = match self {

@@ -16,8 +16,8 @@ const FRAME_HEADER_SIZE: usize = 16;
 /// Uncompressed bytes per block, as Java writes.
 const BLOCK_SIZE: usize = 32 * 1024;
 
-/// No element of the format yields more than 64 bytes from 2, so a block that claims a greater ratio
-/// lies, and need not be given memory.
+/// No element of the format yields more than 64 bytes from 2, so a block that claims a greater
+/// ratio lies, and need not be given memory.
 const MAX_RATIO: usize = 32;
 
 pub(super) fn compress(data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
