@@ -9,6 +9,7 @@ mod idempotence;
 mod metadata;
 mod offsets;
 mod produce;
+mod stored;
 mod topics;
 
 use crate::run::Run;
@@ -21,6 +22,7 @@ pub(crate) fn run_all(run: &mut Run) {
     metadata::run(run);
     produce::run(run);
     idempotence::run(run);
+    stored::run(run);
     fetch::run(run);
     offsets::run(run);
     frames::run(run);
