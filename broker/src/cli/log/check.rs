@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use synod_log::check::{DirReport, check_dir};
+use synod_log::check::{DirReport, Problem, check_dir};
 use synod_log::{OsStorage, Storage};
 
 /// Name of the directory, in a data directory, that holds one directory per partition.
@@ -108,7 +108,7 @@ impl Checked {
                 }
             };
             for problem in report.iter().flat_map(|report| &report.problems) {
-                let kind = if problem.is_serious { "damage" } else { "harmless" };
+                let kind = kind_of(problem);
                 let (file, position) = (problem.path.display(), problem.position);
                 let _ = writeln!(text, "  {file}:{position}: {kind}: {}", problem.what);
             }
@@ -127,6 +127,17 @@ impl Checked {
             })
             .collect();
         json!({ "damaged_count": self.damaged_count(), "partitions": partitions })
+    }
+}
+
+/// What a problem means. The files of a log do not say how far it was acknowledged, so damage at
+/// its very end may or may not be a loss; the journal knows, and the next start asks it.
+fn kind_of(problem: &Problem) -> &'static str {
+    let is_data = problem.path.extension().is_some_and(|extension| extension == "log");
+    match (problem.is_serious, is_data) {
+        (true, _) => "damage",
+        (false, true) => "damage at the end, perhaps never acknowledged",
+        (false, false) => "harmless",
     }
 }
 
@@ -156,6 +167,7 @@ fn json_report(path: &Path, report: &DirReport) -> Value {
                 "file": problem.path,
                 "position": problem.position,
                 "what": problem.what,
+                "kind": kind_of(problem),
                 "serious": problem.is_serious,
             })
         })
@@ -177,25 +189,36 @@ mod tests {
     use synod_log::{Batch, Log, LogConfig};
     use synod_wire::batch::{BatchBuilder, Compression, NewRecord, ProducerStamp};
 
-    /// A data directory with one partition that holds one batch.
+    /// Size of each batch below in bytes: a header, and one record of 12.
+    const BATCH_SIZE: usize = 73;
+
+    /// A data directory with one partition that holds two batches of one record.
     fn data_directory() -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().expect("a directory");
         let partitions = directory.path().join(PARTITIONS);
         std::fs::create_dir(&partitions).expect("created");
         std::fs::create_dir(partitions.join("x.deleted")).expect("created");
         let partition = partitions.join("p");
-        let mut builder = BatchBuilder::new();
-        let record = NewRecord { value: Some(b"value"), ..NewRecord::default() };
-        builder.append(&record).expect("room");
-        let bytes = builder.build(Compression::None, ProducerStamp::NONE).expect("built");
-        let (mut batch, _) = Batch::parse(Bytes::from(bytes.to_vec())).expect("a batch");
-        batch.stamp(0, 1);
         let storage: Arc<dyn Storage> = Arc::new(OsStorage);
         std::fs::create_dir(&partition).expect("created");
         let mut log = Log::create(storage, &partition, LogConfig::default()).expect("created");
-        log.append(&[batch]).expect("appended");
-        drop(log);
+        for offset in 0..2 {
+            let mut builder = BatchBuilder::new();
+            let record = NewRecord { value: Some(b"value"), ..NewRecord::default() };
+            builder.append(&record).expect("room");
+            let bytes = builder.build(Compression::None, ProducerStamp::NONE).expect("built");
+            let (mut batch, _) = Batch::parse(Bytes::from(bytes.to_vec())).expect("a batch");
+            batch.stamp(offset, 1);
+            log.append(&[batch]).expect("appended");
+        }
         (directory, partition)
+    }
+
+    fn flip(partition: &Path, position: usize) {
+        let segment = partition.join(format!("{:020}.log", 0));
+        let mut bytes = std::fs::read(&segment).expect("read");
+        bytes[position] ^= 1;
+        std::fs::write(&segment, bytes).expect("written");
     }
 
     #[test]
@@ -205,23 +228,31 @@ mod tests {
             let checked = check(path).expect("checked");
             assert_eq!((checked.partition_count(), checked.damaged_count()), (1, 0));
             let text = checked.to_text();
-            assert!(text.contains(": sound offsets=0..1 segments=1 batches=1 "), "{text}");
+            assert!(text.contains(": sound offsets=0..2 segments=1 batches=2 "), "{text}");
             let json = checked.to_json();
-            assert_eq!(json["partitions"][0]["segments"][0]["record_count"], 1);
+            assert_eq!(json["partitions"][0]["segments"][0]["record_count"], 2);
+            assert_eq!(json["partitions"][0]["segments"][0]["size"], 2 * BATCH_SIZE);
         }
     }
 
     #[test]
-    fn a_flipped_byte_is_damage() {
+    fn a_flipped_byte_before_sound_batches_is_damage() {
         let (directory, partition) = data_directory();
-        let segment = partition.join(format!("{:020}.log", 0));
-        let mut bytes = std::fs::read(&segment).expect("read");
-        bytes[65] ^= 1;
-        std::fs::write(&segment, bytes).expect("written");
+        flip(&partition, BATCH_SIZE - 3);
         let checked = check(directory.path()).expect("checked");
         assert_eq!(checked.damaged_count(), 1, "{}", checked.to_text());
-        assert!(checked.to_text().contains("damage: "), "{}", checked.to_text());
+        assert!(checked.to_text().contains(":0: damage: "), "{}", checked.to_text());
         assert_eq!(checked.to_json()["damaged_count"], 1);
+    }
+
+    #[test]
+    fn a_flipped_byte_at_the_very_end_is_told_as_what_it_is() {
+        let (directory, partition) = data_directory();
+        flip(&partition, 2 * BATCH_SIZE - 3);
+        let checked = check(directory.path()).expect("checked");
+        assert_eq!(checked.damaged_count(), 0, "{}", checked.to_text());
+        let expected = format!(":{BATCH_SIZE}: damage at the end, perhaps never acknowledged: ");
+        assert!(checked.to_text().contains(&expected), "{}", checked.to_text());
     }
 
     #[test]

@@ -26,8 +26,9 @@ const CHECK_EXAMPLES: &str = "\
 Example:
   synod log check ./synod-data
 
-Exit code 1 when a record is lost, wrong or unreadable. While a broker runs, the end of a log may be
-caught in the middle of an append; that is told as harmless.";
+Exit code 1 when a record is lost, wrong or unreadable. Damage at the very end of a log is told but
+does not count: only the journal knows whether it was acknowledged, and the broker asks it when it
+starts. While a broker runs, the end may simply be caught in the middle of an append.";
 
 const DUMP_EXAMPLES: &str = "\
 Examples:
