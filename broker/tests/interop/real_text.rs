@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
-use crate::client::Client;
+use crate::client::{Client, run};
 use crate::corpus::{Record, base64};
 use crate::support::batch::timestamp;
 use crate::support::broker::Broker;
@@ -53,6 +54,34 @@ fn licences_and_dictionaries_come_back_unchanged() {
         check(client.name(), &lines, expected, read);
     }
     check("kcat", &lines, expected, kcat::read(broker.kafka(), &[&topic], 1));
+    assert!(own_consume(broker.kafka(), &topic) == joined(&lines), "lines read by synod consume");
+
+    // The other way round: in with our own tool, out with another's.
+    let topic = fresh("real-text-own");
+    wire::create_topic(&mut Connection::open(broker.kafka()), &topic, 1, &[]);
+    let produce = ["produce", "-b", broker.kafka(), "-z", "lz4", &topic];
+    own(&produce, &joined(&lines));
+    check("kcat", &lines, expected, kcat::read(broker.kafka(), &[&topic], 1));
+    assert!(own_consume(broker.kafka(), &topic) == joined(&lines), "lines read by synod consume");
+}
+
+/// Every line with its end.
+fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
+    lines.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
+}
+
+/// Runs Synod's own command line; it must work. Returns its standard output.
+fn own(args: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+    command.args(args);
+    let output = run(command, input);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "synod {args:?}: {}\n{errors}", output.status);
+    output.stdout
+}
+
+fn own_consume(bootstrap: &str, topic: &str) -> Vec<u8> {
+    own(&["consume", "-b", bootstrap, "-o", "beginning", "-e", "-f", "%s\\n", topic], b"")
 }
 
 fn check(reader: &str, lines: &[Vec<u8>], expected: u32, read: Vec<Record>) {
