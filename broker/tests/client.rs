@@ -431,3 +431,73 @@ fn administration_through_the_library() {
         assert_eq!(error.code(), Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
     });
 }
+
+/// An address that stays while the broker behind it comes and goes.
+async fn relay(target: Arc<Mutex<String>>) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("it has one");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let target = target.lock().expect("no panic").clone();
+            tokio::spawn(async move {
+                // Without a broker the client finds its connection closed, as it should.
+                if let Ok(mut broker) = tokio::net::TcpStream::connect(target).await {
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut broker).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn a_producer_outlives_kill_9_without_loss_repetition_or_reordering() {
+    const RECORDS: usize = 6000;
+    const KILLS: usize = 4;
+    if std::env::var_os("SYNOD_INTEROP_BROKERS").is_some() {
+        return; // Not ours to kill.
+    }
+    block_on(async {
+        let target: Arc<Mutex<String>> = Arc::default();
+        let address = relay(target.clone()).await.to_string();
+        let start = tokio::task::spawn_blocking({
+            let address = address.clone();
+            move || Broker::start_with(&["--advertise", &address])
+        });
+        let mut broker = start.await.expect("started");
+        *target.lock().expect("no panic") = broker.kafka().to_owned();
+        let config =
+            ClientConfig::new([address]).backoff(Duration::ZERO, Duration::from_millis(50));
+        let cluster = Cluster::connect(config).await.expect("the broker answers");
+        Admin::new(cluster.clone()).create_topic(NewTopic::new("t")).await.expect("created");
+        let settings = ProducerConfig::default().batch_size(500);
+        let producer = Producer::new(cluster.clone(), settings).expect("a good config");
+        let mut deliveries = Vec::new();
+        for number in 0..RECORDS {
+            let record = ProducerRecord::new("t").value(number.to_string());
+            deliveries.push(producer.send(record).await.expect("sent"));
+            if number % (RECORDS / KILLS) == RECORDS / KILLS / 2 {
+                // Some of what was sent is under way at this moment, whatever that catches.
+                tokio::task::yield_now().await;
+                let restart = tokio::task::spawn_blocking(move || {
+                    broker.restart();
+                    broker
+                });
+                broker = restart.await.expect("restarted");
+                *target.lock().expect("no panic") = broker.kafka().to_owned();
+            }
+        }
+        for (number, delivery) in deliveries.into_iter().enumerate() {
+            let receipt = delivery.await.expect("written");
+            assert_eq!(receipt.offset.unwrap_or(number as i64), number as i64);
+        }
+        producer.close().await;
+        let mut consumer = Consumer::new(cluster, ConsumerConfig::default()).expect("good config");
+        consumer.assign_topic("t", Start::Beginning).await.expect("assigned");
+        for number in 0..RECORDS {
+            let record = consumer.next().await.expect("a record");
+            assert_eq!(record.value.as_deref(), Some(number.to_string().as_bytes()));
+        }
+        assert_eq!(consumer.poll(Duration::from_millis(1)).await.expect("no error"), []);
+    });
+}
