@@ -324,7 +324,7 @@ fn many_tasks_share_a_producer_and_every_record_arrives_once_in_its_order() {
         while let Some(task) = tasks.join_next().await {
             task.expect("no panic");
         }
-        let written = written.lock().expect("no panic");
+        let written = std::mem::take(&mut *written.lock().expect("no panic"));
         assert_eq!(written.len(), TASKS * RECORDS);
 
         let mut consumer = Consumer::new(cluster, ConsumerConfig::default()).expect("good config");
