@@ -12,6 +12,9 @@ const ZSTD: i16 = 4;
 /// What the bombs would expand to, in bytes.
 const EXPANDED: u64 = 1 << 30;
 
+/// What looking into one batch may cost, in bytes: the broker's bound and what surrounds it.
+const DECOMPRESSED_MAX: u64 = 320 << 20;
+
 #[test]
 fn batches_that_expand_to_gigabytes() {
     let mut watched = Watched::start();
@@ -40,5 +43,5 @@ fn batches_that_expand_to_gigabytes() {
             assert_ne!(code, 0, "codec {attributes}, {count} records");
         }
     }
-    watched.check_memory();
+    watched.check_memory_within(DECOMPRESSED_MAX);
 }

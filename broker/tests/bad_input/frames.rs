@@ -1,14 +1,18 @@
 //! Frames cut short, too large, slow, or of another protocol.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BufMut;
 use kafka_protocol::messages::api_versions_request::ApiVersionsRequest;
 use kafka_protocol::messages::metadata_request::MetadataRequest;
+use kafka_protocol::messages::produce_request::ProduceRequest;
 
 use crate::Watched;
 use crate::support::batch::Batch;
 use crate::support::wire::{READ_TIMEOUT, frame, framed, produce_request};
+
+const MESSAGE_TOO_LARGE: i16 = 10;
 
 #[test]
 fn a_frame_that_drips_byte_by_byte_is_answered() {
@@ -57,6 +61,34 @@ fn claimed_sizes_are_not_believed() {
         .collect();
     watched.check_memory();
     drop(connections);
+    watched.check_memory();
+}
+
+/// Requests that are really sent, far more of them at once than the broker has room for, are all
+/// answered, a few at a time.
+#[test]
+fn more_bytes_than_the_budget_wait_their_turn() {
+    const SENDERS: usize = 24;
+    let mut watched = Watched::start_with(&[
+        "--set",
+        "limits.frame_size=16MiB",
+        "--set",
+        "limits.in_flight_size=32MiB",
+    ]);
+    let records = Batch::of(&["x".repeat(8 << 20)]).encode();
+    let request = frame(1, 9, &produce_request("watched", 0, -1, records));
+    thread::scope(|scope| {
+        for _ in 0..SENDERS {
+            let mut connection = watched.connect();
+            let request = &request;
+            scope.spawn(move || {
+                connection.send_bytes(request).expect("a request can be sent");
+                let (_, response) = connection.receive::<ProduceRequest>(9).expect("an answer");
+                let code = response.responses[0].partition_responses[0].error_code;
+                assert_eq!(code, MESSAGE_TOO_LARGE);
+            });
+        }
+    });
     watched.check_memory();
 }
 
@@ -114,7 +146,7 @@ fn connections_that_end_give_everything_back() {
     while watched.descriptor_count() > before + 4 {
         let now = watched.descriptor_count();
         assert!(Instant::now() < deadline, "{now} descriptors, {before} before");
-        std::thread::sleep(Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
     watched.check_memory();
 }

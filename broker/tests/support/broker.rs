@@ -189,11 +189,11 @@ impl Broker {
         }
     }
 
-    /// Resident memory in bytes, as the kernel counts it now.
-    pub(crate) fn resident_size(&self) -> u64 {
+    /// The most resident memory the process ever had, in bytes, as the kernel counts it.
+    pub(crate) fn peak_resident_size(&self) -> u64 {
         let status = format!("/proc/{}/status", self.process().child.id());
         let status = fs::read_to_string(status).expect("the broker's process status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a VmHWM line");
         let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a size");
         kib * 1024
     }
