@@ -10,6 +10,7 @@ mod bombs;
 mod frames;
 mod mutations;
 mod pipelines;
+mod poison;
 mod requests;
 
 use std::fs;

@@ -10,7 +10,7 @@ use crate::support::random::Random;
 use crate::support::wire::{Connection, frame, framed};
 
 /// Bytes that mean the most in sizes, counts and marks.
-const BYTES: [u8; 6] = [0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff];
+pub(crate) const BYTES: [u8; 6] = [0x00, 0x01, 0x7f, 0x80, 0xfe, 0xff];
 
 /// Sends bytes, says that no more come and reads whatever comes back. The broker must end the
 /// connection by itself; what it answers does not matter here.
