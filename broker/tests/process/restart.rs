@@ -50,6 +50,29 @@ fn topics_ids_and_configs_stay() {
     }
 }
 
+/// Nothing that clients do in good order is worth a warning.
+#[test]
+fn an_ordinary_day_leaves_no_warning_in_the_log() {
+    let mut random = Random::from_environment();
+    let mut broker = Broker::start();
+    let connection = &mut Connection::open(broker.kafka());
+    for round in 0..5 {
+        let name = format!("day-{round}");
+        create_topic(connection, &name, 4, &[("retention.ms", "123456")]);
+        let mut load = Load::idempotent(&name, connection);
+        load.run(connection, 5, &mut random);
+        load.finish(connection);
+        load.check(connection);
+        let request = DeleteTopicsRequest::default()
+            .with_topic_names(vec![topic_name(&name)])
+            .with_timeout_ms(10_000);
+        assert_eq!(connection.call(5, &request).responses[0].error_code, 0);
+    }
+    let (status, _, stderr) = broker.terminate();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(!stderr.contains(" WARN ") && !stderr.contains(" ERROR "), "{stderr}");
+}
+
 /// Every config of a topic: name, value, source.
 fn describe(broker: &Broker, topic: &str) -> Vec<(String, Option<String>, i8)> {
     use kafka_protocol::messages::describe_configs_request::{

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use kafka_protocol::messages::fetch_request::FetchRequest;
+use kafka_protocol::messages::metadata_request::MetadataRequest;
 use rustix::process::Signal;
 
 use crate::load::Load;
 use crate::support::broker::Broker;
 use crate::support::random::Random;
-use crate::support::wire::{Connection, create_topic, fetch_request};
+use crate::support::wire::{Connection, create_topic, fetch_request, frame};
 
 /// The promise to operators.
 const STOP_PROMISE: Duration = Duration::from_secs(5);
@@ -37,6 +38,22 @@ fn sigterm_answers_parked_fetches_and_exits_with_0() {
         assert!(connection.is_closed_silently());
     }
     drop(idle);
+}
+
+/// Clients that never read their answers, or never finish a request, cannot hold the broker up.
+#[test]
+fn sigterm_with_clients_that_hang() {
+    let mut broker = Broker::start();
+    let metadata = frame(1, 1, &MetadataRequest::default().with_topics(None));
+    let mut deaf = Connection::open(broker.kafka());
+    deaf.limit_writes(Duration::from_millis(200));
+    // Until neither side takes more.
+    while deaf.send_bytes(&metadata.repeat(1000)).is_ok() {}
+    let mut halting = Connection::open(broker.kafka());
+    halting.send_bytes(&metadata[..metadata.len() / 2]).expect("bytes can be sent");
+    let (status, time, stderr) = broker.terminate();
+    assert_eq!(status.code(), Some(0), "{stderr}");
+    assert!(time < STOP_PROMISE, "{time:?}");
 }
 
 #[test]
