@@ -243,8 +243,8 @@ impl DataDir {
         self.path.join(PARTITIONS).join(key.to_string())
     }
 
-    /// All partitions that have a directory, in order. Names that are no keys are left alone: what is
-    /// not understood is not deleted.
+    /// All partitions that have a directory, in order. Names that are no keys are left alone: what
+    /// is not understood is not deleted.
     ///
     /// # Errors
     /// Whatever the storage reports.
@@ -376,8 +376,12 @@ fn purge(storage: &dyn Storage, partitions: &Path) -> io::Result<usize> {
     for entry in storage.list(partitions)? {
         let key = entry.name.strip_suffix(DELETED_SUFFIX);
         if key.is_some_and(|key| key.parse::<PartitionKey>().is_ok()) {
-            remove_tree(storage, &partitions.join(&entry.name))?;
-            count += 1;
+            match remove_tree(storage, &partitions.join(&entry.name)) {
+                Ok(()) => count += 1,
+                // Somebody else is at the same work.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     if count > 0 {
@@ -411,7 +415,8 @@ fn create_dirs(storage: &dyn Storage, path: &Path) -> io::Result<()> {
 }
 
 /// Makes the names that lead to the directory durable. Which of them an earlier attempt created
-/// and did not sync nobody knows, so all are synced; those that may not even be opened are not ours.
+/// and did not sync nobody knows, so all are synced; those that may not even be opened are not
+/// ours.
 fn sync_parents(storage: &dyn Storage, path: &Path) -> io::Result<()> {
     for parent in path.ancestors().skip(1) {
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };

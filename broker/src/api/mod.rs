@@ -32,8 +32,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use synod_wire::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
 use synod_wire::messages::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
 use synod_wire::{
-    DecodeError, EncodeError, Frame, Message, Reader, Request, RequestHeader, decode_body,
-    encode_response,
+    DecodeError, EncodeError, Frame, Message, Reader, Request, RequestHeader, encode_response,
 };
 
 use crate::context::Context;
@@ -82,10 +81,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Reads the body.
+    /// Reads the body. Bytes behind it are ignored, as Kafka does: librdkafka sends some.
     fn body<R: Request>(&self, mut reader: Reader) -> Result<R, ApiError> {
         let version = self.header.api_version;
-        decode_body(&mut reader, version).map_err(|error| ApiError::MalformedBody {
+        R::decode(&mut reader, version).map_err(|error| ApiError::MalformedBody {
             api: R::NAME,
             version,
             error,

@@ -13,8 +13,8 @@ pub(super) enum Target {
     Log(u64),
 }
 
-/// Writes under way, in the order in which the core uttered them. Vows and log writes become durable
-/// on different paths; the core hears of a write only when all before it are durable, too.
+/// Writes under way, in the order in which the core uttered them. Vows and log writes become
+/// durable on different paths; the core hears of a write only when all before it are durable, too.
 #[derive(Debug, Default)]
 pub(super) struct WriteStream {
     pending: VecDeque<(WriteId, Target)>,

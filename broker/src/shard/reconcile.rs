@@ -1,9 +1,9 @@
 //! Bringing a shard's partitions in line with the decided metadata.
 //!
 //! The image says which partitions this broker hosts, who leads them and how they are configured.
-//! A reconciliation opens what is missing, closes and deletes what a decided record deleted, applies
-//! changed settings and takes new appointments. Files are opened and removed on blocking threads,
-//! so a shard goes on serving meanwhile.
+//! A reconciliation opens what is missing, closes and deletes what a decided record deleted,
+//! applies changed settings and takes new appointments. Files are opened and removed on blocking
+//! threads, so a shard goes on serving meanwhile.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 //! `oracle.txt` holds the oracle's answers, one line for each case. Without further settings the
 //! suite runs the cases against a `synod serve` of its own and compares; what differs on purpose
 //! stands in `differences.toml`. With `SYNOD_ORACLE_BROKERS=host:port` it runs them against the
-//! oracle and checks the recorded answers; with `SYNOD_ORACLE_RECORD=1` as well it records them anew.
+//! oracle and checks the recorded answers; with `SYNOD_ORACLE_RECORD=1` as well it records them
+//! anew.
 
 #[path = "../support/mod.rs"]
 mod support;

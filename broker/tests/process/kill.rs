@@ -51,8 +51,8 @@ fn acked_records_survive_kill_9() {
     }
 }
 
-/// Topics whose creation was answered are there, those whose deletion was answered are not; what was
-/// in flight is either.
+/// Topics whose creation was answered are there, those whose deletion was answered are not; what
+/// was in flight is either.
 #[test]
 fn acked_topic_changes_survive_kill_9() {
     let mut random = Random::from_environment();

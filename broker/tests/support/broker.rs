@@ -271,7 +271,8 @@ impl Process {
         String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
     }
 
-    /// Waits for the end, at most `timeout`; a process that outlives it is killed and the test fails.
+    /// Waits for the end, at most `timeout`; a process that outlives it is killed and the test
+    /// fails.
     fn wait(&mut self, timeout: Duration) -> ExitStatus {
         let deadline = Instant::now() + timeout;
         loop {

@@ -73,10 +73,12 @@ pub(super) fn validate(
     check_counts(&batch)?;
     let log_append_time = config.timestamp_type == TimestampType::LogAppendTime;
     let now = unix_time_ms();
-    check_records(bytes.clone(), config, topic, partition, now)?;
+    let max_timestamp = check_records(bytes.clone(), config, topic, partition, now)?;
     let codec = config.compression.map_or(header.compression(), Compression::id);
-    // A batch that claims the broker's time is rebuilt: whose time it is, is for the broker to say.
-    if codec == header.compression() && !header.is_log_append_time() {
+    // A batch that claims the broker's time, or a greatest timestamp that none of its records has, is
+    // rebuilt: searches by time believe both.
+    let honest = !header.is_log_append_time() && header.max_timestamp() == max_timestamp;
+    if codec == header.compression() && (honest || log_append_time) {
         return Ok((batch, log_append_time));
     }
     let codec = Compression::from_id(codec).ok_or(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE)?;
@@ -154,20 +156,23 @@ fn is_timely(timestamp: i64, config: &TopicConfig, now: i64) -> bool {
     timestamp < 0 || (earliest..=latest).contains(&timestamp)
 }
 
-/// Looks at each record: its form, its key where the topic is compacted, its timestamp.
+/// Looks at each record: its form, its key where the topic is compacted, its timestamp. Returns the
+/// greatest timestamp.
 fn check_records(
     mut bytes: Bytes,
     config: &TopicConfig,
     topic: &str,
     partition: i32,
     now: i64,
-) -> Result<(), Refusal> {
+) -> Result<i64, Refusal> {
     let own_time = config.timestamp_type == TimestampType::CreateTime;
+    let mut max_timestamp = i64::MIN;
     let mut keyless = Vec::new();
     let mut untimely = Vec::new();
     let batch = records::Batch::split_from(&mut bytes).map_err(malformed)?;
     for (place, record) in (0i32..).zip(batch.records(DECOMPRESSED_SIZE).map_err(malformed)?) {
         let record = record.map_err(malformed)?;
+        max_timestamp = max_timestamp.max(record.timestamp);
         if config.compact && record.key.is_none() && keyless.len() < NAMED_RECORDS {
             let place_name = format!("{topic}-{partition}");
             let message =
@@ -187,7 +192,7 @@ fn check_records(
             return Err(Refusal { records, ..Refusal::of_content(code, message) });
         }
     }
-    Ok(())
+    Ok(max_timestamp)
 }
 
 /// The same records in a batch of another codec.

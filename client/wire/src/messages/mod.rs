@@ -2,8 +2,8 @@
 //!
 //! Structs and fields have the names of Kafka's schemas. A struct is the union of its versions:
 //! what a version does not have is passed over when writing and has its default after reading.
-//! The modules declare fields up to the newest version of Kafka; [`Message::VERSIONS`](crate::Message::VERSIONS) says how
-//! far this crate speaks them.
+//! The modules declare fields up to the newest version of Kafka;
+//! [`Message::VERSIONS`](crate::Message::VERSIONS) says how far this crate speaks them.
 
 use std::ops::RangeInclusive;
 
