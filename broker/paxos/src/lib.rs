@@ -51,8 +51,8 @@
 //!    A user-visible start in the middle of a batch is the runtime's own affair.
 //! 8. **Appointments.** Rounds are never reused, and a set changes through a
 //!    [joint](ReplicaSet::joint) one: the new set alone is appointed only after a leader of the
-//!    joint ballot was ready. A refused ballot is [stale](AppointError::Stale); appoint a higher round.
-//!    Safety does not need the appointing side to be right about who is alive.
+//!    joint ballot was ready. A refused ballot is [stale](AppointError::Stale); appoint a higher
+//!    round. Safety does not need the appointing side to be right about who is alive.
 //! 9. **Ticks** repeat what went unanswered and measure the leader's contact with a quorum. The
 //!    core never reads a clock. If heartbeats per partition cost too much, set
 //!    [`heartbeat_ticks`](ReplicaConfig::heartbeat_ticks) to 0 and report contact between nodes by

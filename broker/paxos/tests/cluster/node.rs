@@ -80,8 +80,8 @@ impl Node {
     /// Makes up to `count` pending writes durable and reports the last of them.
     pub(crate) fn sync(&mut self, count: usize) -> Effects {
         let mut last = None;
-        for _ in 0..count {
-            last = self.disk.sync_one().or(last);
+        for _ in 0..count.min(self.disk.pending.len()) {
+            last = self.disk.sync_one();
         }
         let (Some(write), Some(replica)) = (last, &mut self.replica) else {
             return Effects::default();
