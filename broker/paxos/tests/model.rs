@@ -14,8 +14,9 @@
 //!
 //! Time does not pass: repetition by ticks is the random schedules' matter.
 //!
-//! Run with `cargo test --release -p synod-paxos --test model`; the larger bounds with
-//! `cargo test --release -p synod-paxos --test model -- --ignored --nocapture` (hours, tens of GB).
+//! Run with `cargo test --release -p synod-paxos --test model` (under a minute on one core); the
+//! larger bounds with `cargo test --release -p synod-paxos --test model -- --ignored --nocapture`
+//! (from minutes to hours each, and gigabytes of memory).
 
 mod cluster;
 
@@ -609,7 +610,7 @@ fn planted_bugs_are_found() {
     }
 }
 
-/// The larger bounds: hours and a lot of memory.
+/// The larger bounds.
 #[test]
 #[ignore = "large: see the head of this file"]
 fn large() {
