@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Whether the error says that the device (or the user's quota on it) has no space left: an ordinary
-/// condition that passes, unlike every other failed write.
+/// Whether the error says that the device (or the user's quota on it) has no space left: an
+/// ordinary condition that passes, unlike every other failed write.
 #[must_use]
 pub fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)

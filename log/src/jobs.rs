@@ -19,7 +19,8 @@ use crate::start::StartFile;
 use crate::storage::{Access, Storage};
 
 /// Makes everything that was appended before it was polled durable. Blocks: run it on a thread that
-/// may wait for the device, then hand the result to [`Log::handle_synced`](crate::Log::handle_synced).
+/// may wait for the device, then hand the result to
+/// [`Log::handle_synced`](crate::Log::handle_synced).
 #[must_use]
 pub struct SyncJob {
     pub(crate) id: u64,

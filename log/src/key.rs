@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A partition's identity on disk: the topic's id, not its name, so that a topic that was deleted and
-/// created again is a different one.
+/// A partition's identity on disk: the topic's id, not its name, so that a topic that was deleted
+/// and created again is a different one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartitionKey {
     /// The topic's id.

@@ -9,13 +9,13 @@
 //! storage     the seam to the device: os is the real one, memory its fault-injecting twin
 //! ```
 //!
-//! Nothing here knows of Paxos, of requests or of an async runtime. The caller brings those together
-//! and owes this package three things:
+//! Nothing here knows of Paxos, of requests or of an async runtime. The caller brings those
+//! together and owes this package three things:
 //!
 //! 1. A log's `durable_end` moves only with a finished sync job, and only then is a durability mark
 //!    given to the journal. Before a truncation cuts synced entries, the lower mark is durable.
-//! 2. After a failed write or sync of anything, the data directory is marked suspect and the process
-//!    ends. A full disk is not such a failure: refuse appends, keep serving.
+//! 2. After a failed write or sync of anything, the data directory is marked suspect and the
+//!    process ends. A full disk is not such a failure: refuse appends, keep serving.
 //! 3. What may block runs on the threads of `sync`, and so do reads that are not resident.
 
 pub mod batch;

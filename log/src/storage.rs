@@ -11,8 +11,8 @@
 //!
 //! # Failures
 //!
-//! * A full disk ([`is_disk_full`](crate::error::is_disk_full)) is an ordinary error: the file is as
-//!   long as before, and the caller may go on with everything that needs no new space.
+//! * A full disk ([`is_disk_full`](crate::error::is_disk_full)) is an ordinary error: the file is
+//!   as long as before, and the caller may go on with everything that needs no new space.
 //! * Any other failed write and every failed sync is final. The kernel reports such a failure once
 //!   and forgets it, so a retry that "succeeds" proves nothing. The caller stops using the file,
 //!   marks the data directory suspect and ends the process.
@@ -197,8 +197,9 @@ pub trait File: fmt::Debug + Send + Sync {
     /// data directory that is suspect, where memory and device may disagree. A hint.
     fn evict(&self, range: Range<u64>);
 
-    /// Gives the space of a range that holds only zeros back to the device; length and content stay.
-    /// For the unused rest of a sealed segment. Later writes there may find the disk full. A hint.
+    /// Gives the space of a range that holds only zeros back to the device; length and content
+    /// stay. For the unused rest of a sealed segment. Later writes there may find the disk full. A
+    /// hint.
     fn release(&self, range: Range<u64>);
 }
 

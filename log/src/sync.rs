@@ -1,8 +1,8 @@
 //! Threads that do what must not block an event loop: syncs, and preparing space ahead.
 //!
-//! A log hands out at most one sync and one background job at a time, so the queues here hold at most
-//! one of each per log. Syncs go first; background work never takes the last free thread when there
-//! is more than one, since zeroing a segment takes far longer than a sync may wait.
+//! A log hands out at most one sync and one background job at a time, so the queues here hold at
+//! most one of each per log. Syncs go first; background work never takes the last free thread when
+//! there is more than one, since zeroing a segment takes far longer than a sync may wait.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -8,7 +8,8 @@
 //! crc32 1c291ca3
 //! ```
 //!
-//! The checksum covers everything before its line. Text, so that a person can tell directories apart.
+//! The checksum covers everything before its line. Text, so that a person can tell directories
+//! apart.
 
 use std::str::FromStr;
 

@@ -64,7 +64,8 @@ pub enum JournalOpenError {
         expected: Identity,
     },
     /// Something that was synced is damaged or missing. The journal holds promises to other nodes;
-    /// going on without one of them could lose acknowledged records elsewhere, so nothing is guessed.
+    /// going on without one of them could lose acknowledged records elsewhere, so nothing is
+    /// guessed.
     #[error(
         "the journal is damaged at byte {position}: {reason}; this node's promises are lost. \
          Restore the file, or let the node join anew with an empty data directory"

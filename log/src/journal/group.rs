@@ -130,11 +130,12 @@ impl Journal {
         Ok(OpenedJournal { journal: Self(Arc::new(owner)), partitions, report })
     }
 
-    /// Makes the records durable together, with whatever else is queued, and then calls `done`. Records
-    /// of earlier submissions, by anyone, are durable by then too. Without records it is a barrier.
+    /// Makes the records durable together, with whatever else is queued, and then calls `done`.
+    /// Records of earlier submissions, by anyone, are durable by then too. Without records it is a
+    /// barrier.
     ///
-    /// Blocks while far more is queued than one sync can take, except on the journal's own thread. When
-    /// the journal has ended, `done` is called here and now.
+    /// Blocks while far more is queued than one sync can take, except on the journal's own thread.
+    /// When the journal has ended, `done` is called here and now.
     pub fn submit(&self, records: Vec<JournalRecord>, done: Option<JournalDone>) {
         let size = payload_size(&records);
         let mut queue = self.0.shared.lock();
@@ -161,7 +162,8 @@ impl Journal {
         self.0.shared.work.notify_one();
     }
 
-    /// As [`Journal::submit`], blocking until the records are durable. Not for the journal's own thread.
+    /// As [`Journal::submit`], blocking until the records are durable. Not for the journal's own
+    /// thread.
     ///
     /// # Errors
     /// See [`JournalError`].
@@ -174,8 +176,8 @@ impl Journal {
     }
 
     /// Takes durability marks that nobody waits for: they become durable with the next submission,
-    /// at the latest after the configured delay. A newer mark of a partition replaces an older one, so
-    /// this never blocks and holds one mark per partition at most.
+    /// at the latest after the configured delay. A newer mark of a partition replaces an older one,
+    /// so this never blocks and holds one mark per partition at most.
     pub fn submit_lazy(&self, marks: impl IntoIterator<Item = (PartitionKey, u64)>) {
         let mut queue = self.0.shared.lock();
         if queue.refusal().is_some() {
@@ -201,8 +203,8 @@ impl Journal {
         self.0.shared.lock().ended.clone()
     }
 
-    /// Makes everything submitted so far durable, notes that the journal is complete, and ends it for
-    /// all clones. Not for the journal's own thread.
+    /// Makes everything submitted so far durable, notes that the journal is complete, and ends it
+    /// for all clones. Not for the journal's own thread.
     ///
     /// # Errors
     /// `Failed` or `DiskFull` when that did not work; then the next opening is not clean.

@@ -9,8 +9,8 @@
 //! kind 6  closed
 //! ```
 //!
-//! A kind is one byte; a key is 16 bytes of topic id and a `u32`; rounds and nodes are `u32`, the rest
-//! `u64`; all little-endian.
+//! A kind is one byte; a key is 16 bytes of topic id and a `u32`; rounds and nodes are `u32`, the
+//! rest `u64`; all little-endian.
 
 use crate::key::PartitionKey;
 

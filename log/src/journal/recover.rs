@@ -1,7 +1,7 @@
 //! Reads a journal's file back: what counts, what was never acknowledged, what is damaged.
 //!
-//! Writing and syncing alternate, one frame at a time, into zeros that were synced before. From that
-//! follow the rules:
+//! Writing and syncing alternate, one frame at a time, into zeros that were synced before. From
+//! that follow the rules:
 //!
 //! * An intact frame proves that every frame before it was synced. If one of those is missing, the
 //!   file is damaged and refused.

@@ -69,7 +69,8 @@ pub struct JournalStore {
 }
 
 impl JournalStore {
-    /// Creates an empty journal that belongs to `identity`, whole or not at all. Replaces what is there.
+    /// Creates an empty journal that belongs to `identity`, whole or not at all. Replaces what is
+    /// there.
     ///
     /// # Errors
     /// Whatever the storage reports.

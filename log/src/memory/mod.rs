@@ -1,10 +1,10 @@
 //! The twin of the real storage: in memory, deterministic, and as bad as a disk may be.
 //!
 //! [`MemoryStorage`] distinguishes what reads see (the page cache) from what the device holds.
-//! [`MemoryStorage::crash`] is a power loss: each write that no sync covered is kept, lost or torn at
-//! 512-byte sectors, each on its own; names created, renamed or removed since their directory was
-//! synced are back to what they were, or not. [`MemoryStorage::kill`] ends the process only: the page
-//! cache stays. Either way all open files fail from then on and all locks are free.
+//! [`MemoryStorage::crash`] is a power loss: each write that no sync covered is kept, lost or torn
+//! at 512-byte sectors, each on its own; names created, renamed or removed since their directory
+//! was synced are back to what they were, or not. [`MemoryStorage::kill`] ends the process only:
+//! the page cache stays. Either way all open files fail from then on and all locks are free.
 //!
 //! All chance comes from the seed; the same calls in the same order give the same
 //! [`MemoryStorage::state_hash`]. Time is virtual: each operation adds to
@@ -78,8 +78,8 @@ impl MemoryStorage {
         })))
     }
 
-    /// A copy of the disk as it is, unsynced writes included, with its own future. Nothing is open or
-    /// locked in the copy and no faults wait. For trying several crashes from one point.
+    /// A copy of the disk as it is, unsynced writes included, with its own future. Nothing is open
+    /// or locked in the copy and no faults wait. For trying several crashes from one point.
     #[must_use]
     pub fn fork(&self, seed: u64) -> Self {
         let mut world = self.world().clone();
@@ -107,8 +107,8 @@ impl MemoryStorage {
         self.world().plan.rates = rates;
     }
 
-    /// Lets a fault strike the first fitting operation from operation number `operation` on, counted
-    /// as by [`MemoryStorage::operation_count`].
+    /// Lets a fault strike the first fitting operation from operation number `operation` on,
+    /// counted as by [`MemoryStorage::operation_count`].
     pub fn schedule(&self, operation: u64, fault: Fault) {
         self.world().plan.schedule(operation, fault);
     }

@@ -74,15 +74,26 @@ pub(super) fn validate(
     let log_append_time = config.timestamp_type == TimestampType::LogAppendTime;
     let now = unix_time_ms();
     let max_timestamp = check_records(bytes.clone(), config, topic, partition, now)?;
+    if log_append_time && header.is_log_append_time() {
+        return Err(claims_append_time(header.record_count()));
+    }
     let codec = config.compression.map_or(header.compression(), Compression::id);
-    // A batch that claims the broker's time, or a greatest timestamp that none of its records has, is
-    // rebuilt: searches by time believe both.
+    // A batch that claims the broker's time, or a greatest timestamp that none of its records has,
+    // is rebuilt: searches by time believe both.
     let honest = !header.is_log_append_time() && header.max_timestamp() == max_timestamp;
     if codec == header.compression() && (honest || log_append_time) {
         return Ok((batch, log_append_time));
     }
     let codec = Compression::from_id(codec).ok_or(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE)?;
     Ok((rebuild(bytes, codec).map_err(malformed)?, log_append_time))
+}
+
+/// Where the broker's time is wanted, a producer that claims to have set it is told off.
+fn claims_append_time(record_count: i32) -> Refusal {
+    let message = "only the broker sets the append time";
+    let named = record_count.min(i32::try_from(NAMED_RECORDS).unwrap_or(i32::MAX));
+    let records = (0..named).map(|place| (place, message.to_owned())).collect();
+    Refusal { records, ..Refusal::of_content(ErrorCode::INVALID_TIMESTAMP, message) }
 }
 
 fn malformed(error: records::BatchError) -> Refusal {
