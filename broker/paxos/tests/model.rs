@@ -8,9 +8,10 @@
 //!   no actions of their own. What could only be ignored is taken off the network.
 //! * A crash restarts at once: a replica that is down is one that hears nothing.
 //! * Everything a follower or candidate says waits for its writes. So when they are synced does not
-//!   matter to anyone else, and losing all of them is the same as not having heard the message: they
-//!   are synced at once, or a crash keeps some, but not all, of what one message led to. A leader
-//!   speaks before its own disk does; its writes wait until they are synced or lost.
+//!   matter to anyone else, and losing all of them is the same as not having heard the message:
+//!   they are synced at once, or a crash keeps some, but not all, of what one message led to. (That
+//!   it does wait is checked, too.) A leader speaks before its own disk does; its writes wait until
+//!   they are synced or lost.
 //!
 //! Time does not pass: repetition by ticks is the random schedules' matter.
 //!

@@ -6,12 +6,12 @@
 //!
 //! | command | does |
 //! |---|---|
-//! | `cluster 3 [window N] [message N] [cached N]` | begins with nodes 1 to 3, limits in batches / bytes |
+//! | `cluster 3 [window N] [message N] [cached N]` | begins with nodes 1 to 3; limits |
 //! | `appoint 1 2 [voters 1,2 [old 2,3]] [observers 4]` | node 1 is to run round 2 |
 //! | `propose 1 3 2` | node 1 proposes batches of 3 and of 2 records |
 //! | `sync 1 [2]` | the oldest (two) writes of node 1 become durable; without a number, all |
-//! | `deliver 1 2 [all]`, `drop 1 2 [all]`, `repeat 1 2` | the oldest message from node 1 to node 2 |
-//! | `crash 1 [kept 2]`, `corrupt 1 2`, `restart 1` | of its writes 2 survive; from batch 2 on unreadable |
+//! | `deliver 1 2 [all]`, `drop 1 2 [all]`, `repeat 1 2` | the oldest message from 1 to 2 |
+//! | `crash 1 [kept 2]`, `corrupt 1 2`, `restart 1` | 2 writes survive; unreadable from batch 2 |
 //! | `tick 1`, `trim 1 30` | |
 //! | `settle [without 3]` | sync and deliver until all is quiet; messages of node 3 stay |
 //! | `quiet CMD` | runs a command without logging what it leads to |

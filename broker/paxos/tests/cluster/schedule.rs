@@ -345,7 +345,11 @@ impl Schedule {
             return Ok(());
         }
         let at = node.0 as usize - 1;
-        let set = self.membership.set.clone();
+        let mut set = self.membership.set.clone();
+        if self.options.reconfigure && self.random.chance(50) {
+            let all: Vec<NodeId> = self.nodes.iter().map(Node::id).collect();
+            set = set.with_observers(&all);
+        }
         let effects = self.nodes[at].appoint(ballot, set);
         self.took(at, effects)
     }
@@ -360,7 +364,10 @@ impl Schedule {
         if let Some(target) = self.membership.target.clone() {
             let decided_jointly = self.nodes.iter().any(|node| {
                 let set = node.replica.as_ref().and_then(|r| r.replica_set());
-                node.is_ready_leader() && set == Some(&current)
+                let same = |set: &ReplicaSet| {
+                    (set.voters(), set.old_voters()) == (current.voters(), current.old_voters())
+                };
+                node.is_ready_leader() && set.is_some_and(same)
             });
             if decided_jointly {
                 self.membership = Membership { set: ReplicaSet::new(&target), target: None };
@@ -433,7 +440,8 @@ impl Schedule {
         self.round += 1;
         let voters = self.membership.set.voters().to_vec();
         let at = voters[self.random.below(voters.len())].0 as usize - 1;
-        let set = self.membership.set.clone();
+        let all: Vec<NodeId> = self.nodes.iter().map(Node::id).collect();
+        let set = self.membership.set.clone().with_observers(&all);
         let effects = self.nodes[at].appoint(Ballot::new(self.round, id(at)), set.clone());
         self.took(at, effects)?;
         let mut probe = None;
