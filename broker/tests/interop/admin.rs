@@ -80,7 +80,7 @@ fn franz_go() {
     tour(
         Client::FranzGo,
         json!({
-            "created": 2, "again": true, "more partitions": 4, "retention": "123456",
+            "created": 2, "again": true, "more partitions": true, "retention": "123456",
             "produced": 10, "deleted": 10, "nodes": 1, "log dirs": 1, "gone": true,
         }),
     );

@@ -80,7 +80,7 @@ func check(err error) {
 }
 
 func connect(bootstrap string, options ...kgo.Opt) *kgo.Client {
-	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(bootstrap))...)
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(bootstrap), kgo.MetadataMinAge(10*time.Millisecond))...)
 	check(err)
 	return client
 }
@@ -168,6 +168,18 @@ func consume(ctx context.Context, bootstrap string, job job) any {
 	return records
 }
 
+// until tells whether the condition holds, now or soon: metadata may lag behind an answer, in the
+// client's cache if not at the broker.
+func until(ctx context.Context, condition func() bool) bool {
+	deadline := time.Now().Add(wait / 2)
+	for !condition() {
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return false
+		}
+	}
+	return true
+}
+
 func admin(ctx context.Context, bootstrap, topic string) any {
 	client := connect(bootstrap)
 	defer client.Close()
@@ -181,9 +193,11 @@ func admin(ctx context.Context, bootstrap, topic string) any {
 	seen["again"] = err == kerr.TopicAlreadyExists
 	_, err = admin.UpdatePartitions(ctx, 4, topic)
 	check(err)
-	details, err := admin.ListTopics(ctx, topic)
-	check(err)
-	seen["more partitions"] = len(details[topic].Partitions)
+	seen["more partitions"] = until(ctx, func() bool {
+		details, err := admin.ListTopics(ctx, topic)
+		check(err)
+		return len(details[topic].Partitions) == 4
+	})
 	configs, err := admin.DescribeTopicConfigs(ctx, topic)
 	check(err)
 	described, err := configs.On(topic, nil)
@@ -222,11 +236,10 @@ func admin(ctx context.Context, bootstrap, topic string) any {
 	seen["log dirs"] = len(dirs)
 	_, err = admin.DeleteTopic(ctx, topic)
 	check(err)
-	// Metadata may lag behind, in the client's cache if not at the broker.
-	for seen["gone"] = false; seen["gone"] == false && ctx.Err() == nil; {
-		details, err = admin.ListTopics(ctx)
+	seen["gone"] = until(ctx, func() bool {
+		details, err := admin.ListTopics(ctx)
 		check(err)
-		seen["gone"] = !details.Has(topic)
-	}
+		return !details.Has(topic)
+	})
 	return seen
 }
