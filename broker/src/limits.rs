@@ -36,7 +36,7 @@ pub(crate) const SHARD_TURN: usize = 256;
 pub(crate) const FETCH_SESSIONS: usize = 1000;
 
 /// How long a stopping broker waits for connections and shards before it exits anyway.
-pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Time between two looks at retention, segment age and background work of a shard's partitions.
 pub(crate) const SHARD_TICK: Duration = Duration::from_secs(1);

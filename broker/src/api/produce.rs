@@ -11,7 +11,7 @@ use synod_wire::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
     ProduceResponse, TopicProduceResponse,
 };
-use synod_wire::{ErrorCode, Message, Reader};
+use synod_wire::{ErrorCode, Message, Reader, Str};
 use tokio::sync::oneshot;
 
 use super::error_codes::of_append_error;
@@ -20,7 +20,7 @@ use super::{Answer, ApiError, Call, Pending};
 use crate::budget::BudgetShare;
 use crate::partition::{Acks, AppendItem, AppendOutcome, AppendRequest, PartitionView};
 use crate::shard::ShardRequest;
-use validate::{Refusal, validate};
+use validate::{Refusal, is_heavy, validate};
 
 pub(super) const KEY: i16 = ProduceRequest::KEY.0;
 
@@ -77,7 +77,7 @@ pub(super) async fn start(
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let count = request.topic_data.iter().map(|topic| topic.partition_data.len()).sum();
     call.check_partition_count(count)?;
-    let (mut response, dispatches) = prepare(&call, request, acks);
+    let (mut response, dispatches) = prepare(&call, request, acks).await;
     let Some(acks) = acks else {
         return Ok(std::future::ready(call.answer::<ProduceRequest>(&response)).boxed_local());
     };
@@ -113,7 +113,7 @@ pub(super) async fn start(
 }
 
 /// Checks every batch. Refusals are in the response already; what passed waits in the dispatches.
-fn prepare(
+async fn prepare(
     call: &Call,
     request: ProduceRequest,
     acks: Option<Acks>,
@@ -128,7 +128,7 @@ fn prepare(
             let index = partition.index;
             let checked = match acks {
                 None => Err((ErrorCode::INVALID_REQUIRED_ACKS.into(), -1)),
-                Some(_) => check(call, &lookup, &topic.name, partition),
+                Some(_) => check(call, &lookup, &topic.name, partition).await,
             };
             partitions.push(match checked {
                 Ok((view, item)) => {
@@ -154,21 +154,28 @@ fn prepare(
     (response, dispatches)
 }
 
-fn check(
+async fn check(
     call: &Call,
     lookup: &Lookup<'_>,
-    topic: &str,
+    topic: &Str,
     partition: PartitionProduceData,
 ) -> Result<(Arc<PartitionView>, AppendItem), (Refusal, i64)> {
     let view = lookup.hosted(topic, partition.index).map_err(|code| (code.into(), -1))?;
     view.metrics().produce_requests.add(1);
-    let config = view.config();
-    let (batch, log_append_time) =
-        validate(partition.records, &config, call.header.api_version, topic, partition.index)
-            .map_err(|refusal| {
-                let tells = refusal.tells_start;
-                (refusal, if tells { wire_offset(view.log().start()) } else { -1 })
-            })?;
+    let records = partition.records.unwrap_or_default();
+    let (version, index) = (call.header.api_version, partition.index);
+    let checked = if is_heavy(&records) {
+        let (config, topic) = (Arc::clone(&view.config()), topic.clone());
+        let work = move || validate(records, &config, version, &topic, index);
+        let checked = tokio::task::spawn_blocking(work).await;
+        checked.unwrap_or_else(|_| Err(ErrorCode::UNKNOWN_SERVER_ERROR.into()))
+    } else {
+        validate(records, &view.config(), version, topic, index)
+    };
+    let (batch, log_append_time) = checked.map_err(|refusal| {
+        let tells = refusal.tells_start;
+        (refusal, if tells { wire_offset(view.log().start()) } else { -1 })
+    })?;
     view.metrics().received_size.add(batch.size() as u64);
     view.metrics().received_records.add(u64::from(batch.header().record_count().unsigned_abs()));
     let item = AppendItem { key: view.key(), batch, log_append_time };

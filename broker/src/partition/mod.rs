@@ -78,6 +78,8 @@ pub(crate) struct Partition {
     /// A write is only told of when its durability mark is durable as well, because no peer could
     /// repair what rots before that.
     alone: bool,
+    /// The last append found no space.
+    disk_full: bool,
 }
 
 impl Partition {
@@ -98,6 +100,7 @@ impl Partition {
             undecided: VecDeque::new(),
             unsynced: VecDeque::new(),
             alone: true,
+            disk_full: false,
         }
     }
 
@@ -216,8 +219,11 @@ impl Partition {
         let base_offset = self.log.end();
         batch.stamp(base_offset, leader_epoch(ballot));
         match self.log.append(std::slice::from_ref(&batch)) {
-            Ok(()) => {}
-            Err(LogError::DiskFull { .. }) => return Ok(Err(AppendError::DiskFull)),
+            Ok(()) => self.note_disk(false),
+            Err(LogError::DiskFull { .. }) => {
+                self.note_disk(true);
+                return Ok(Err(AppendError::DiskFull));
+            }
             Err(LogError::Faulty(_)) => return Ok(Err(AppendError::Faulty)),
             Err(error) => return Err(error.into()),
         }
@@ -231,6 +237,16 @@ impl Partition {
         self.step(effects)?;
         assert!(self.written_ahead.is_none(), "the core appends what it took");
         Ok(Ok((base_offset, end)))
+    }
+
+    /// Tells the operator when a full disk begins and ends to refuse this partition's producers.
+    fn note_disk(&mut self, full: bool) {
+        if full && !self.disk_full {
+            tracing::warn!(partition = %self.key, "the disk is full: producers are refused");
+        } else if !full && self.disk_full {
+            tracing::info!(partition = %self.key, "there is space again: producers are served");
+        }
+        self.disk_full = full;
     }
 
     fn refusal(&self, refusal: ProposeError) -> AppendError {

@@ -1,7 +1,7 @@
 //! What a producer's batch must be before it may enter a log.
 
 use bytes::Bytes;
-use synod_log::batch::{Batch, BatchError};
+use synod_log::batch::{Batch, BatchError, BatchHeader};
 use synod_wire::ErrorCode;
 use synod_wire::batch::{self as records, BatchBuilder, Compression, NewRecord, ProducerStamp};
 
@@ -39,11 +39,21 @@ impl Refusal {
 /// First Produce version that may carry zstd (KIP-110).
 const ZSTD_FROM: i16 = 7;
 
-/// Largest decompressed size of a batch that has to be looked into, in bytes.
-const DECOMPRESSED_SIZE: usize = 256 << 20;
+/// Largest decompressed size of a batch, in bytes: many times what any client batches, and little
+/// enough for several at once.
+const DECOMPRESSED_SIZE: usize = 64 << 20;
+
+/// Size in bytes from which a compressed batch is not looked into on an event loop.
+const HEAVY_SIZE: usize = 32 << 10;
 
 /// Records named in a refusal at most.
 const NAMED_RECORDS: usize = 100;
+
+/// Whether looking at these records may take so long that other work must not wait for it.
+pub(super) fn is_heavy(bytes: &Bytes) -> bool {
+    let header = BatchHeader::parse(bytes);
+    bytes.len() >= HEAVY_SIZE && header.is_ok_and(|header| header.compression() != 0)
+}
 
 /// Checks the records of one partition of a Produce request: exactly one batch of format 2, whole,
 /// intact, dense, and within the topic's rules. Returns it, recompressed where the topic demands
@@ -52,13 +62,12 @@ const NAMED_RECORDS: usize = 100;
 /// Every record is looked at, inside compression too: what no consumer could read would hold up all
 /// of them.
 pub(super) fn validate(
-    bytes: Option<Bytes>,
+    bytes: Bytes,
     config: &TopicConfig,
     version: i16,
     topic: &str,
     partition: i32,
 ) -> Result<(Batch, bool), Refusal> {
-    let bytes = bytes.unwrap_or_default();
     let batch = parse(bytes.clone())?;
     let header = batch.header();
     check_attributes(&batch, version)?;
