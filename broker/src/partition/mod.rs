@@ -447,7 +447,7 @@ impl Partition {
         let start = self.log.start();
         if start > before {
             tracing::info!(partition = %self.key, from = before, to = start, "trimmed");
-            self.replica.handle_trimmed(start);
+            self.replica.handle_trimmed(first_batch_base(&self.log));
         }
     }
 
@@ -470,6 +470,14 @@ fn answer_front(queue: &mut VecDeque<Waiting>) {
     if let Some(Waiting { slot, appended, .. }) = queue.pop_front() {
         slot.fill(Ok(appended));
     }
+}
+
+/// Base offset of the first batch that the log holds, some of whose records may be trimmed: the core
+/// knows whole batches only. The log's end where there is none.
+pub(crate) fn first_batch_base(log: &Log) -> u64 {
+    let start = log.start();
+    let first = log.view().read(start, 0, true, log.durable_end());
+    first.map_or(start, |slice| slice.first_offset)
 }
 
 /// The log's settings as the topic and the broker set them.

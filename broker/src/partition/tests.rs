@@ -217,10 +217,12 @@ fn trimming_moves_the_start_up_to_the_high_watermark_and_no_further() {
     harness.settle();
     assert_eq!(base_of(&mut answer), Some(0));
     assert_eq!(trim(&mut harness, Some(2)), Ok(2));
+    assert_eq!(first_batch_base(&harness.partition.log), 0, "a batch stays whole");
     assert_eq!(trim(&mut harness, Some(1)), Ok(2), "never goes back");
     assert_eq!(trim(&mut harness, Some(4)), Err(TrimError::OutOfRange));
     assert_eq!(trim(&mut harness, None), Ok(3));
     assert_eq!(harness.partition.view().log().start(), 3);
+    assert_eq!(first_batch_base(&harness.partition.log), 3);
 }
 
 #[test]

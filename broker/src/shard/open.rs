@@ -10,6 +10,7 @@ use synod_log::{Log, LogConfig, LogError};
 use synod_paxos::{Ballot, Durable, NodeId, RoundStart};
 
 use super::event_loop::Storage;
+use crate::partition::first_batch_base;
 
 /// Why a partition could not be opened. The others go on without it.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +90,7 @@ fn durable(log: &Log, journaled: PartitionDurable, faulty: Option<Range<u64>>) -
     Durable {
         promised: ballot(vow.promised),
         accepted_ballot: ballot(vow.accepted),
-        log_start: log.start(),
+        log_start: first_batch_base(log),
         log_end: faulty.as_ref().map_or(log.durable_end(), |faulty| faulty.start),
         faulty_end: faulty.map(|faulty| faulty.end),
         decided_end: 0,

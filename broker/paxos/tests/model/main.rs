@@ -19,16 +19,16 @@
 //! larger bounds with `cargo test --release -p synod-paxos --test model -- --ignored --nocapture`
 //! (from minutes to hours each, and gigabytes of memory).
 
+#[path = "../cluster/mod.rs"]
 mod cluster;
+mod shared;
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::Deref;
-use std::sync::Arc;
 
 use cluster::ballot;
 use cluster::invariants::Invariants;
 use cluster::node::{Effects, Node};
+use shared::Shared;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use synod_paxos::{
     Ballot, Batch, Message, NodeId, Output, PlantedBug, Proposal, ReplicaConfig, ReplicaSet, Role,
@@ -52,55 +52,6 @@ struct Bounds {
     /// Names of the situations that have to come up.
     must_reach: &'static [&'static str],
     bug: Option<PlantedBug>,
-}
-
-/// A part of the state that most steps leave alone: shared, and hashed once.
-#[derive(Clone, Debug)]
-struct Shared<T> {
-    value: Arc<T>,
-    hash: u64,
-}
-
-impl<T: Hash> Shared<T> {
-    fn new(value: T) -> Shared<T> {
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        Shared { value: Arc::new(value), hash: hasher.finish() }
-    }
-}
-
-impl<T> Deref for Shared<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
-    }
-}
-
-impl<T> Hash for Shared<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-impl<T: PartialEq> PartialEq for Shared<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.value == other.value
-    }
-}
-
-impl<T: Eq> Eq for Shared<T> {}
-
-impl<T: Ord> PartialOrd for Shared<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T: Ord> Ord for Shared<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.hash.cmp(&other.hash).then_with(|| self.value.cmp(&other.value))
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
