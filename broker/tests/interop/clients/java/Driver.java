@@ -228,6 +228,9 @@ public final class Driver {
             exits.add(status);
             throw new Exited();
         });
+        // The console producer sends the last of its records from there.
+        List<Runnable> hooks = new ArrayList<>();
+        Exit.setShutdownHookAdder((name, hook) -> hooks.add(hook));
         try {
             Class.forName(job.get("class").asText()).getMethod("main", String[].class)
                 .invoke(null, (Object) args.toArray(new String[0]));
@@ -237,10 +240,12 @@ public final class Driver {
                 error.getCause().printStackTrace();
             }
         } finally {
+            hooks.forEach(Runnable::run);
             System.out.flush();
             System.setOut(stdout);
             System.setErr(stderr);
             Exit.resetExitProcedure();
+            Exit.resetShutdownHookAdder();
         }
         int status = exits.isEmpty() ? 0 : exits.get(0);
         return JSON.createObjectNode().put("status", status).put("out", utf8(out)).put("err", utf8(err));
