@@ -3,6 +3,7 @@
 use std::{fmt, io, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use synod_wire::Uuid;
 
 /// A broker's number, unique in its cluster and chosen by the operator; never negative.
 ///
@@ -90,7 +91,7 @@ pub fn random_id() -> io::Result<[u8; 16]> {
 impl fmt::Display for TopicId {
     /// Kafka's text form: url-safe base64 without padding, 22 characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base64_text(self.0))
+        fmt::Display::fmt(&Uuid(self.0), f)
     }
 }
 
@@ -109,8 +110,8 @@ impl FromStr for TopicId {
     type Err = TopicIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || TopicIdError(text.chars().take(64).collect());
-        base64_bytes(text).map(Self).ok_or_else(error)
+        let id = text.parse::<Uuid>();
+        id.map(|id| Self(id.0)).map_err(|_| TopicIdError(text.chars().take(64).collect()))
     }
 }
 
@@ -127,36 +128,6 @@ impl<'de> Deserialize<'de> for TopicId {
     }
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// Sixteen bytes in Kafka's text form: url-safe base64 without padding, 22 characters.
-#[must_use]
-pub fn base64_text(bytes: [u8; 16]) -> String {
-    let bits = u128::from_be_bytes(bytes);
-    // 128 bits are 21 whole digits and one that carries the last two bits in its upper end.
-    let whole = (0..21).map(|i| (bits >> (122 - 6 * i)) & 63);
-    let digits = whole.chain([(bits & 3) << 4]);
-    digits.map(|digit| char::from(BASE64[digit as usize])).collect()
-}
-
-fn base64_bytes(text: &str) -> Option<[u8; 16]> {
-    if text.len() != 22 {
-        return None;
-    }
-    let mut bits = 0u128;
-    for (i, byte) in text.bytes().enumerate() {
-        let digit = BASE64.iter().position(|known| *known == byte)? as u128;
-        if i < 21 {
-            bits = bits << 6 | digit;
-        } else if digit & 15 == 0 {
-            bits = bits << 2 | digit >> 4;
-        } else {
-            return None;
-        }
-    }
-    Some(bits.to_be_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +141,7 @@ mod tests {
             (*b"0123456789abcdef", "MDEyMzQ1Njc4OWFiY2RlZg"),
         ];
         for (bytes, text) in cases {
-            assert_eq!(base64_text(bytes), text);
+            assert_eq!(TopicId::from_bytes(bytes).to_string(), text);
             assert_eq!(text.parse::<TopicId>().unwrap().bytes(), bytes);
         }
     }
