@@ -472,8 +472,8 @@ fn answer_front(queue: &mut VecDeque<Waiting>) {
     }
 }
 
-/// Base offset of the first batch that the log holds, some of whose records may be trimmed: the core
-/// knows whole batches only. The log's end where there is none.
+/// Base offset of the first batch that the log holds, some of whose records may be trimmed: the
+/// core knows whole batches only. The log's end where there is none.
 pub(crate) fn first_batch_base(log: &Log) -> u64 {
     let start = log.start();
     let first = log.view().read(start, 0, true, log.durable_end());

@@ -110,11 +110,29 @@ pub(crate) fn java() -> String {
 pub(crate) fn kcat() -> PathBuf {
     let packages = ["kcat=1.7.1-2", "librdkafka1=2.0.2-1", "libyajl2"];
     once("kcat", &packages.join(" "), |dir| {
-        let hint = "apt-get cannot download kcat (Debian 12, package lists fresh?)";
-        run(Command::new("apt-get").arg("download").args(packages).current_dir(dir), hint);
+        let hint = "apt-get cannot download kcat (is this Debian 12, and its archive reachable?)";
+        // Package lists of our own: the machine's may be missing or old, and are root's to renew.
+        let apt = || {
+            let mut apt = Command::new("apt-get");
+            for (key, folder) in [("Dir::State::lists", "lists"), ("Dir::Cache", "cache")] {
+                apt.arg("-o").arg(format!("{key}={}", dir.join(folder).display()));
+            }
+            apt.current_dir(dir);
+            apt
+        };
+        for folder in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(dir.join(folder)).expect("a folder for apt-get");
+        }
+        run(apt().arg("update"), hint);
+        run(apt().arg("download").args(packages), hint);
         for entry in fs::read_dir(dir).expect("downloaded packages") {
             let package = entry.expect("a downloaded package").path();
-            run(Command::new("dpkg").arg("-x").arg(&package).arg(dir), "dpkg cannot unpack");
+            if package.extension().is_some_and(|extension| extension == "deb") {
+                run(Command::new("dpkg").arg("-x").arg(&package).arg(dir), "dpkg cannot unpack");
+            }
+        }
+        for folder in ["lists", "cache"] {
+            fs::remove_dir_all(dir.join(folder)).expect("apt-get's folders");
         }
     })
 }
