@@ -108,6 +108,8 @@ pub(crate) enum Work {
     StoreIndex { segment: Arc<Segment>, fence: Arc<Fence>, generation: u64 },
     /// Check a segment up to `size` and write its index anew, with the footer once it is sealed.
     Seal { segment: Arc<Segment>, size: u64, fence: Arc<Fence>, generation: u64 },
+    /// Check every batch of a sealed segment.
+    Scrub { segment: Arc<Segment>, fence: Arc<Fence>, generation: u64 },
     /// Install a producer snapshot.
     Snapshot { snapshots: Arc<Snapshots>, new: NewSnapshot },
     /// Make the log's start durable, then remove files before it.
@@ -124,6 +126,7 @@ pub(crate) enum WorkKind {
     Prepare,
     StoreIndex,
     Seal,
+    Scrub,
     Snapshot,
     Remove,
 }
@@ -140,6 +143,7 @@ impl Work {
             Self::Prepare { .. } => WorkKind::Prepare,
             Self::StoreIndex { .. } => WorkKind::StoreIndex,
             Self::Seal { .. } => WorkKind::Seal,
+            Self::Scrub { .. } => WorkKind::Scrub,
             Self::Snapshot { .. } => WorkKind::Snapshot,
             Self::Remove { .. } => WorkKind::Remove,
         }
@@ -157,6 +161,7 @@ impl BackgroundJob {
             Work::StoreIndex { segment, fence, generation } => {
                 store_index(&segment, &fence, generation)
             }
+            Work::Scrub { segment, fence, generation } => seal::scrub(&segment, &fence, generation),
             Work::Seal { segment, size, fence, generation } => {
                 seal::seal(&segment, size, &fence, generation)
             }

@@ -2,6 +2,8 @@
 //!
 //! The footer is what a later start trusts instead of reading the segment.
 
+use std::io;
+
 use crate::batch::BatchHeader;
 use crate::index_block::{Footer, IndexEntry};
 use crate::jobs::{Fence, failed};
@@ -47,6 +49,22 @@ pub(crate) fn seal(segment: &Segment, size: u64, fence: &Fence, generation: u64)
         file.release(unused);
     }
     Ok(())
+}
+
+/// Checks every batch of a sealed segment, and changes nothing. Finds no fault if the log was
+/// truncated since `generation`, or the segment is gone by now.
+///
+/// # Errors
+/// [`LogError::Corrupt`] if a batch is damaged or cannot be read.
+pub(crate) fn scrub(segment: &Segment, fence: &Fence, generation: u64) -> LogResult<()> {
+    let checked = check(segment, segment.size());
+    if *lock(fence) != generation {
+        return Ok(());
+    }
+    match checked {
+        Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        checked => checked.map(|_| ()),
+    }
 }
 
 struct Checked {

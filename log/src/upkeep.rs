@@ -23,6 +23,9 @@ pub(crate) struct Upkeep {
     in_flight: Vec<WorkKind>,
     seals: VecDeque<Arc<Segment>>,
     removals: VecDeque<Vec<PathBuf>>,
+    scrub: Option<Arc<Segment>>,
+    /// Base offset of the segment that was scrubbed last.
+    scrubbed: Option<u64>,
     /// How far ahead of the writer space is prepared, bytes.
     step: u32,
     prepared_since_tick: bool,
@@ -38,6 +41,8 @@ impl Default for Upkeep {
             in_flight: Vec::new(),
             seals: VecDeque::new(),
             removals: VecDeque::new(),
+            scrub: None,
+            scrubbed: None,
             step: PREPARE_UNIT as u32,
             prepared_since_tick: false,
             disk_full: false,
@@ -92,7 +97,8 @@ impl Log {
             .or_else(|| self.next_preparation())
             .or_else(|| self.next_index_store())
             .or_else(|| self.next_seal())
-            .or_else(|| self.next_snapshot())?;
+            .or_else(|| self.next_snapshot())
+            .or_else(|| self.next_scrub())?;
         self.upkeep.in_flight.push(work.kind());
         Some(BackgroundJob(work))
     }
@@ -137,6 +143,27 @@ impl Log {
             self.upkeep.step = (self.upkeep.step / 2).max(PREPARE_UNIT as u32);
         }
         self.upkeep.disk_full = false;
+    }
+
+    /// Asks for a check of the next sealed segment, from the oldest to the newest and again from the
+    /// oldest, as a background job. Damage shows itself in [`Log::corrupt`]. `false`: no segment is
+    /// sealed.
+    pub fn scrub_next(&mut self) -> bool {
+        let segments = self.shared.segments();
+        let sealed = || segments.iter().filter(|segment| segment.is_sealed());
+        let next = sealed().find(|segment| self.upkeep.scrubbed.is_none_or(|b| segment.base() > b));
+        let next = next.or_else(|| sealed().next()).cloned();
+        self.upkeep.scrubbed = next.as_ref().map(|segment| segment.base());
+        self.upkeep.scrub = next;
+        self.upkeep.scrub.is_some()
+    }
+
+    fn next_scrub(&mut self) -> Option<Work> {
+        if !self.upkeep.is_idle(WorkKind::Scrub) {
+            return None;
+        }
+        let segment = self.upkeep.scrub.take()?;
+        Some(Work::Scrub { segment, fence: self.fence.clone(), generation: *lock(&self.fence) })
     }
 
     fn next_removal(&mut self) -> Option<Work> {

@@ -389,6 +389,11 @@ impl Partition {
         self.step(effects)
     }
 
+    /// Has the next sealed segment checked in the background; false if there is none.
+    pub(crate) fn scrub_next(&mut self) -> bool {
+        self.log.scrub_next()
+    }
+
     /// Applies the topic's settings.
     pub(crate) fn configure(&mut self, config: &Arc<TopicConfig>, broker: &Config) {
         self.log.set_config(log_config(config, broker));

@@ -17,7 +17,7 @@ use super::unwritten::Unwritten;
 use super::{ShardRequest, TrimError};
 use crate::broker::Broker;
 use crate::control::Control;
-use crate::limits::{SHARD_TICK, SHARD_TURN};
+use crate::limits::{SCRUB_INTERVAL, SHARD_TICK, SHARD_TURN};
 use crate::metadata::ImageReader;
 use crate::partition::{
     AppendError, AppendRequest, Effects, Partition, PartitionError, PendingAppend,
@@ -62,6 +62,9 @@ pub(crate) struct Shard {
     /// Journal records that found the disk full.
     unwritten: Unwritten,
     retention_due: Instant,
+    scrub_due: Instant,
+    /// The partition that was scrubbed last.
+    scrubbed: Option<PartitionKey>,
 }
 
 impl Shard {
@@ -80,6 +83,8 @@ impl Shard {
             effects: Effects::default(),
             unwritten: Unwritten::default(),
             retention_due: Instant::now(),
+            scrub_due: Instant::now() + SCRUB_INTERVAL,
+            scrubbed: None,
         }
     }
 
@@ -225,10 +230,25 @@ impl Shard {
             None => control.as_ref()?.durable_end(key),
         });
         self.effects.journal.splice(0..0, again);
+        if Instant::now() >= self.scrub_due {
+            self.scrub_due = Instant::now() + SCRUB_INTERVAL;
+            self.scrub();
+        }
         for partition in self.partitions.values_mut() {
             partition.upkeep(now_ms, retain, &mut self.effects)?;
         }
         Ok(())
+    }
+
+    /// Has one sealed segment of one partition checked, of each partition in turn.
+    fn scrub(&mut self) {
+        let mut keys: Vec<PartitionKey> = self.partitions.keys().copied().collect();
+        keys.sort_unstable();
+        let after = keys.partition_point(|key| self.scrubbed.is_some_and(|last| *key <= last));
+        keys.rotate_left(after);
+        self.scrubbed = keys
+            .into_iter()
+            .find(|key| self.partitions.get_mut(key).is_some_and(Partition::scrub_next));
     }
 
     /// Starts the writes that this turn asked for.

@@ -1,0 +1,61 @@
+//! Background checks of sealed segments.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use support::{BatchSpec, run_background, small_config, sync};
+use synod_log::Log;
+use synod_log::memory::MemoryStorage;
+use synod_log::storage::Storage;
+
+/// A log of several sealed segments, all synced and sealed.
+fn filled() -> (Arc<MemoryStorage>, Log) {
+    let twin = Arc::new(MemoryStorage::new(7));
+    twin.create_dir(Path::new("/p")).expect("twin");
+    let storage: Arc<dyn Storage> = twin.clone();
+    let mut log = Log::create(storage, Path::new("/p"), small_config()).expect("created");
+    for _ in 0..60 {
+        let batch = BatchSpec::new(log.end(), 10).body(vec![3; 1000]).batch();
+        log.append(&[batch]).expect("appended");
+        sync(&mut log);
+        run_background(&mut log);
+    }
+    (twin, log)
+}
+
+#[test]
+fn damage_in_a_sealed_segment_is_found_by_one_round() {
+    let (twin, mut log) = filled();
+    let segment_count = log.view().segment_count();
+    assert!(segment_count > 3, "{segment_count}");
+    for _ in 0..2 * segment_count {
+        assert!(log.scrub_next());
+        run_background(&mut log);
+    }
+    assert!(log.corrupt().is_empty(), "nothing is damaged");
+
+    let names = twin.list(Path::new("/p")).expect("listed");
+    let second = names.iter().filter(|e| e.name.ends_with(".log")).nth(1).expect("a second");
+    let base: u64 = second.name.trim_end_matches(".log").parse().expect("a base offset");
+    twin.flip_bit(&Path::new("/p").join(&second.name), 5000, 3).expect("flipped");
+    for _ in 0..segment_count {
+        log.scrub_next();
+        run_background(&mut log);
+    }
+    let [found] = log.corrupt() else { panic!("one range, not {:?}", log.corrupt()) };
+    assert!(found.start >= base && found.start < base + 160, "{found:?} begins in its segment");
+    log.scrub_next();
+    run_background(&mut log);
+    assert_eq!(log.corrupt().len(), 1, "told once");
+}
+
+#[test]
+fn a_log_without_sealed_segments_has_nothing_to_scrub() {
+    let twin: Arc<dyn Storage> = Arc::new(MemoryStorage::new(7));
+    twin.create_dir(Path::new("/p")).expect("twin");
+    let mut log = Log::create(twin, Path::new("/p"), small_config()).expect("created");
+    assert!(!log.scrub_next());
+    assert!(log.poll_background().is_none());
+}
