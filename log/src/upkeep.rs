@@ -145,9 +145,9 @@ impl Log {
         self.upkeep.disk_full = false;
     }
 
-    /// Asks for a check of the next sealed segment, from the oldest to the newest and again from the
-    /// oldest, as a background job. Damage shows itself in [`Log::corrupt`]. `false`: no segment is
-    /// sealed.
+    /// Asks for a check of the next sealed segment, from the oldest to the newest and again from
+    /// the oldest, as a background job. Damage shows itself in [`Log::corrupt`]. `false`: no
+    /// segment is sealed.
     pub fn scrub_next(&mut self) -> bool {
         let segments = self.shared.segments();
         let sealed = || segments.iter().filter(|segment| segment.is_sealed());
