@@ -1,8 +1,9 @@
 //! The one ordered stream of a replica's writes.
 //!
-//! What holds for a replica without peers, and no further: reports are ordered here, submissions are
-//! not. With peers, a vow must not reach the journal before the log writes uttered ahead of it are
-//! synced, nor the reverse, and a truncation takes back what was durable (contract 2 of the core).
+//! What holds for a replica without peers, and no further: reports are ordered here, submissions
+//! are not. With peers, a vow must not reach the journal before the log writes uttered ahead of it
+//! are synced, nor the reverse, and a truncation takes back what was durable (contract 2 of the
+//! core).
 
 use std::collections::VecDeque;
 
