@@ -119,9 +119,9 @@
 //!   cuts, crashes, corruption, trimming and changes of replicas, which then heal and have to make
 //!   progress (`SYNOD_SEEDS=n` runs more of them, `SYNOD_SEED=n SYNOD_TRACE=1` one of them); every
 //!   planted bug is found by those within 1,000 seeds.
-//! * `cargo test --release -p synod-paxos --test model`: exhaustive within bounds: three replicas,
-//!   competing ballots, two batches, loss, reordering, a crash, corruption. With `-- --ignored` the
-//!   larger bounds.
+//! * `cargo test -p synod-paxos --test model`: exhaustive within bounds: three replicas, competing
+//!   ballots, two batches, loss, reordering, a crash, corruption. With `-- --ignored` the larger
+//!   bounds.
 //!
 //! # Limits
 //!

@@ -15,9 +15,9 @@
 //!
 //! Time does not pass: repetition by ticks is the random schedules' matter.
 //!
-//! Run with `cargo test --release -p synod-paxos --test model` (under a minute on one core); the
-//! larger bounds with `cargo test --release -p synod-paxos --test model -- --ignored --nocapture`
-//! (from minutes to hours each, and gigabytes of memory).
+//! Part of the ordinary tests: under a minute on one core, since this package is always compiled
+//! optimised. The larger bounds take from minutes to hours each, and gigabytes of memory:
+//! `cargo test --release -p synod-paxos --test model -- --ignored --nocapture`.
 
 #[path = "../cluster/mod.rs"]
 mod cluster;
@@ -479,7 +479,6 @@ fn check(bounds: Bounds) {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "exhaustive: run with --release")]
 fn a_leader_and_a_competitor_with_two_batches_and_a_crash() {
     check(Bounds {
         proposal_count: 2,
@@ -489,7 +488,6 @@ fn a_leader_and_a_competitor_with_two_batches_and_a_crash() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "exhaustive: run with --release")]
 fn two_competitors_from_nothing_with_two_batches() {
     check(Bounds {
         proposal_count: 2,
@@ -500,7 +498,6 @@ fn two_competitors_from_nothing_with_two_batches() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "exhaustive: run with --release")]
 fn two_competitors_from_nothing_with_a_crash() {
     check(Bounds {
         must_reach: &[ADOPTED, COPIED, DECIDED_LATER, REFUSED, CRASHED],
@@ -509,7 +506,6 @@ fn two_competitors_from_nothing_with_a_crash() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "exhaustive: run with --release")]
 fn three_ballots_and_a_crash() {
     check(Bounds {
         must_reach: &[ADOPTED, COPIED, DECIDED_LATER, REFUSED, CRASHED],
@@ -518,7 +514,6 @@ fn three_ballots_and_a_crash() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "exhaustive: run with --release")]
 fn corruption_below_the_mark() {
     for appointments in [vec![ballot(2, 1)], vec![ballot(2, 1), ballot(3, 2)]] {
         check(Bounds {
@@ -531,7 +526,6 @@ fn corruption_below_the_mark() {
 
 /// The model can fail: bugs planted in the core break it.
 #[test]
-#[cfg_attr(debug_assertions, ignore = "exhaustive: run with --release")]
 fn planted_bugs_are_found() {
     let competing = [ballot(1, 1), ballot(2, 2)];
     let same_round = [ballot(1, 1), ballot(1, 2)];
