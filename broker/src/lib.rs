@@ -15,6 +15,7 @@ pub mod metadata;
 pub mod metrics;
 mod net;
 mod partition;
+mod peers;
 mod producer_ids;
 pub mod server;
 mod shard;

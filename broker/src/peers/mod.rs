@@ -1,0 +1,6 @@
+//! What brokers say to each other.
+
+mod message;
+
+#[allow(unused_imports, reason = "its users come next")]
+pub(crate) use message::PartitionMessage;
