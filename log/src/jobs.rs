@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use crate::epochs_file::{EpochsExtension, EpochsFile};
 use crate::error::is_disk_full;
 use crate::log_error::{LogError, LogResult};
+use crate::planted::{PlantedBug, is_planted};
 use crate::seal;
 use crate::segment::{Segment, lock};
 use crate::snapshots::{NewSnapshot, Snapshots, remove_if_there};
@@ -56,11 +57,17 @@ impl SyncJob {
         if let Some((file, extension)) = &self.epochs {
             file.extend(extension).map_err(LogError::io(file.path()))?;
         }
-        if let Some((storage, dir)) = &self.dir {
+        if let Some((storage, dir)) = &self.dir
+            && !is_planted(PlantedBug::DirectoryNotSynced)
+        {
             storage.sync_dir(dir).map_err(LogError::io(dir))?;
         }
         for segment in &self.segments {
-            segment.file().and_then(|f| f.sync()).map_err(LogError::io(segment.path()))?;
+            let mut synced = segment.file().and_then(|f| f.sync());
+            if is_planted(PlantedBug::SyncRetried) {
+                synced = synced.or_else(|_| segment.file().and_then(|f| f.sync()));
+            }
+            synced.map_err(LogError::io(segment.path()))?;
         }
         Ok(())
     }

@@ -37,6 +37,10 @@ pub mod log_error;
 pub mod memory;
 mod mmap;
 pub mod os;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 pub mod producers;
 mod reader;
 pub mod recovery;

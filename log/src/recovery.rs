@@ -25,6 +25,7 @@ use crate::epochs_file::EpochsFile;
 use crate::jobs::DELETED_EXTENSION;
 use crate::log::Log;
 use crate::log_error::{LogError, LogResult};
+use crate::planted::{PlantedBug, is_planted};
 use crate::segment::{LOG_SUFFIX, Segment, parse_file_name};
 use crate::snapshots::{SNAPSHOT_SUFFIX, Snapshots};
 use crate::start::StartFile;
@@ -88,6 +89,7 @@ pub(crate) fn open(
     config: LogConfig,
     mark: u64,
 ) -> LogResult<(Log, RecoveryReport)> {
+    let mark = if is_planted(PlantedBug::TornTailBelowMark) { 0 } else { mark };
     let mut found = find(&*storage, dir)?;
     let start_file = StartFile::open(&storage, dir)?;
     let epochs_file = EpochsFile::at(&storage, dir);
@@ -153,7 +155,9 @@ pub(crate) fn open(
         poisoned: false,
     };
     log.rolled = log.undurable_segments();
-    log.rebuild_producers()?;
+    if !is_planted(PlantedBug::DedupForgotten) {
+        log.rebuild_producers()?;
+    }
     log.check();
     Ok((log, report))
 }

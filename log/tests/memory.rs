@@ -243,3 +243,27 @@ fn a_fork_shares_nothing_but_the_past() {
     assert_eq!(disk.content(at("/f")).unwrap(), [2; 4096]);
     file.sync().expect("the original runs on");
 }
+
+#[test]
+fn after_a_failed_sync_memory_shows_what_the_device_lacks_until_it_is_evicted() {
+    let mut lost = 0;
+    for seed in 0..40 {
+        let (disk, file) = prepared(seed);
+        put(&file, 0, 3, 4096);
+        disk.schedule(disk.operation_count(), Fault::SyncError);
+        file.sync().expect_err("injected");
+        disk.kill();
+        assert_eq!(disk.content(at("/f")).unwrap(), [3; 4096], "the page cache survives");
+        let file = disk.open_file(at("/f"), Access::ReadWrite).unwrap();
+        file.evict(0..file.size());
+        let evicted = disk.content(at("/f")).unwrap();
+        assert_eq!(evicted.len(), 4096, "the length stays");
+        lost += usize::from(evicted != [3; 4096]);
+        put(&file, 0, 4, 512);
+        file.evict(0..file.size());
+        assert_eq!(disk.content(at("/f")).unwrap()[..512], [4; 512], "what is dirty stays");
+        drop(file);
+        disk.crash();
+    }
+    assert!(lost > 10, "some of it never reached the device");
+}

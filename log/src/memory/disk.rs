@@ -15,6 +15,9 @@ use crate::storage::{Entry, EntryKind};
 /// Unit that a device writes whole or not at all.
 pub(super) const SECTOR_SIZE: u64 = 512;
 
+/// Zeros of this length stay unwritten when an eviction reads the device.
+const EVICTION_SIZE: usize = 4096;
+
 pub(super) type NodeId = u64;
 const ROOT: NodeId = 0;
 
@@ -132,6 +135,29 @@ impl FileNode {
     pub(super) fn fail_sync(&mut self, random: &mut Random) {
         for write in std::mem::take(&mut self.pending) {
             write.apply_by_chance(&mut self.durable, random);
+        }
+    }
+
+    /// Reads see the device again, but for writes that are still on their way to it.
+    pub(super) fn evict(&mut self, range: Range<u64>) {
+        let range = range.start..range.end.min(self.current.size());
+        if range.is_empty() {
+            return;
+        }
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        self.durable.read(range.start, &mut bytes);
+        self.current.zero(range.clone());
+        for (index, page) in bytes.chunks(EVICTION_SIZE).enumerate() {
+            if page.iter().any(|byte| *byte != 0) {
+                self.current.write(range.start + (index * EVICTION_SIZE) as u64, page);
+            }
+        }
+        for write in &self.pending {
+            let written = write.range();
+            let part = written.start.max(range.start)..written.end.min(range.end);
+            if !part.is_empty() {
+                write.apply_part(&mut self.current, part);
+            }
         }
     }
 

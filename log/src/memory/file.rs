@@ -126,7 +126,14 @@ impl File for MemoryFile {
 
     fn prefetch(&self, _range: Range<u64>) {}
 
-    fn evict(&self, _range: Range<u64>) {}
+    fn evict(&self, range: Range<u64>) {
+        let mut world = self.storage.world();
+        if world.era == self.era
+            && let Ok(file) = world.disk.file(self.node)
+        {
+            file.evict(range);
+        }
+    }
 
     fn release(&self, _range: Range<u64>) {}
 }
