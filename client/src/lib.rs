@@ -4,6 +4,7 @@
 //! * [`producer::Producer`] writes records: idempotent, batched, with back-pressure.
 //! * [`consumer::Consumer`] reads partitions.
 //! * [`admin::Admin`] creates and changes topics.
+//! * [`history::History`] judges what clients saw: is it what the cluster promised?
 //! * [`Connection`] sends any single request to any broker.
 //! * [`cli`] is the command line.
 //!
@@ -22,6 +23,7 @@ pub mod admin;
 pub mod cli;
 pub mod cluster;
 pub mod consumer;
+pub mod history;
 pub mod producer;
 
 pub use cluster::Cluster;
