@@ -190,12 +190,9 @@ impl Server {
             leftovers,
             kafka_address: listeners.kafka_address,
         }));
-        let registration = RegisterBroker {
-            broker: id,
-            incarnation,
-            endpoints: endpoints(&config, &listeners, http.local_addr()),
-            rack: config.rack.clone(),
-        };
+        let endpoints = endpoints(&config, &listeners, http.local_addr());
+        let rack = config.rack.clone();
+        let registration = RegisterBroker { broker: id, incarnation, endpoints, rack, start: 0 };
         let (log, replica, view) = open_metadata(&storage, &broker)?;
         let parts = ControlParts {
             log,

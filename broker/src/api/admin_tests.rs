@@ -75,7 +75,8 @@ async fn register(
     let host = host.map(Into::into);
     let endpoints = vec![Endpoint { listener: Listener::Kafka, host, port: 9092 }];
     let rack = (broker != 1).then(|| format!("rack{broker}"));
-    let request = RegisterBroker { broker: BrokerId(broker), incarnation, endpoints, rack };
+    let request =
+        RegisterBroker { broker: BrokerId(broker), incarnation, endpoints, rack, start: 0 };
     controller.register_broker(request).await.unwrap();
 }
 

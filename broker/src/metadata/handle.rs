@@ -248,6 +248,7 @@ mod tests {
                 incarnation: TopicId::random().unwrap(),
                 endpoints: Vec::new(),
                 rack: None,
+                start: 0,
             };
             handle.register_broker(registration).await.unwrap();
             handle.auto_create_topic("t").await.unwrap();

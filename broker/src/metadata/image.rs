@@ -42,6 +42,10 @@ pub struct BrokerImage {
     pub endpoints: Arc<[Endpoint]>,
     /// Its failure domain.
     pub rack: Option<Arc<str>>,
+    /// How many times its data directory has been started; 0: not told.
+    pub start: u64,
+    /// The controller hears nothing from it.
+    pub lost: bool,
 }
 
 impl BrokerImage {
@@ -148,6 +152,12 @@ impl MetadataImage {
         self.brokers.get(&id)
     }
 
+    /// Whether that broker is registered and not lost.
+    #[must_use]
+    pub fn is_live(&self, id: BrokerId) -> bool {
+        self.broker(id).is_some_and(|broker| !broker.lost)
+    }
+
     /// All registered brokers by number.
     pub fn brokers(&self) -> impl ExactSizeIterator<Item = &BrokerImage> + Clone {
         self.brokers.values()
@@ -252,12 +262,14 @@ impl MetadataImage {
                 ensure(newer, "a controller's round must be higher than the one before")?;
                 self.controller = Some((*broker, *round));
             }
-            MetadataRecord::BrokerRegistered { broker, incarnation, endpoints, rack } => {
+            MetadataRecord::BrokerRegistered { broker, incarnation, endpoints, rack, start } => {
                 let image = BrokerImage {
                     id: *broker,
                     incarnation: *incarnation,
                     endpoints: endpoints.as_slice().into(),
                     rack: rack.as_deref().map(Into::into),
+                    start: *start,
+                    lost: false,
                 };
                 Arc::make_mut(&mut self.brokers).insert(*broker, image);
             }
@@ -273,10 +285,13 @@ impl MetadataImage {
             }
             MetadataRecord::Appointed { topic, partition, leader, round, replicas } => {
                 let image = partition_image(replicas, *leader, *round)?;
-                let known = self.partition(*topic, *partition).ok_or("no such partition")?;
-                ensure(known.round.checked_add(1) == Some(*round), "rounds go up by one")?;
-                let topic = self.topic_mut(*topic)?;
-                topic.partitions[*partition as usize] = image;
+                self.appoint(*topic, *partition, image)?;
+            }
+            MetadataRecord::BrokerLost { broker, incarnation } => {
+                self.set_lost(*broker, *incarnation, true)?;
+            }
+            MetadataRecord::BrokerReturned { broker, incarnation } => {
+                self.set_lost(*broker, *incarnation, false)?;
             }
             MetadataRecord::TopicDeleted { topic } => self.delete_topic(*topic)?,
             MetadataRecord::ConfigSet { resource, name, value } => {
@@ -291,6 +306,32 @@ impl MetadataImage {
                 ensure(next == Some(*end), "producer ids are handed out in order")?;
                 self.producer_id_end = *end;
             }
+        }
+        Ok(())
+    }
+
+    fn appoint(
+        &mut self,
+        topic: TopicId,
+        partition: u32,
+        mut image: PartitionImage,
+    ) -> Result<(), &'static str> {
+        let known = self.partition(topic, partition).ok_or("no such partition")?;
+        ensure(known.round < image.round, "rounds go up")?;
+        if known.replicas == image.replicas {
+            // As a rule only the leader changes: all images share one list.
+            image.replicas = Arc::clone(&known.replicas);
+        }
+        self.topic_mut(topic)?.partitions[partition as usize] = image;
+        Ok(())
+    }
+
+    fn set_lost(&mut self, id: BrokerId, life: TopicId, lost: bool) -> Result<(), &'static str> {
+        let known = self.brokers.get(&id).ok_or("no such broker")?;
+        ensure(known.incarnation == life, "another life of the broker is registered")?;
+        ensure(known.lost != lost, "the broker is lost, or is not, already")?;
+        if let Some(broker) = Arc::make_mut(&mut self.brokers).get_mut(&id) {
+            broker.lost = lost;
         }
         Ok(())
     }

@@ -39,6 +39,9 @@ pub enum MetadataRecord {
         /// The failure domain it stands in.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rack: Option<String>,
+        /// How many times its data directory has been started; 0: not told.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        start: u64,
     },
     /// Every partition that `broker` leads is appointed to it again, each in its next round.
     ///
@@ -76,7 +79,7 @@ pub enum MetadataRecord {
         partition: u32,
         /// The appointed leader.
         leader: BrokerId,
-        /// Its round: the partition's last one + 1.
+        /// Its round: higher than the partition's last one.
         round: u32,
         /// The replica set that this ballot carries.
         replicas: Vec<BrokerId>,
@@ -111,6 +114,24 @@ pub enum MetadataRecord {
         /// How many this block holds.
         count: u32,
     },
+    /// The controller hears nothing from a broker any more: it can neither lead nor serve.
+    BrokerLost {
+        /// The broker.
+        broker: BrokerId,
+        /// Which of its lives; a later one is not meant.
+        incarnation: TopicId,
+    },
+    /// A lost broker is heard from again, in the same life.
+    BrokerReturned {
+        /// The broker.
+        broker: BrokerId,
+        /// Which of its lives.
+        incarnation: TopicId,
+    },
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// An address of a broker.
@@ -164,7 +185,7 @@ pub enum MetadataDecodeError {
 }
 
 /// Names of all kinds, to tell a newer kind from a damaged record.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 13] = [
     "cluster_formed",
     "controller_elected",
     "broker_registered",
@@ -176,6 +197,8 @@ const KINDS: [&str; 11] = [
     "config_set",
     "config_removed",
     "producer_ids_allocated",
+    "broker_lost",
+    "broker_returned",
 ];
 
 impl MetadataRecord {
@@ -226,7 +249,13 @@ mod tests {
         vec![
             MetadataRecord::ClusterFormed { cluster_id: "c".into() },
             MetadataRecord::ControllerElected { broker, round: 3 },
-            MetadataRecord::BrokerRegistered { broker, incarnation: topic, endpoints, rack },
+            MetadataRecord::BrokerRegistered {
+                broker,
+                incarnation: topic,
+                endpoints,
+                rack,
+                start: 0,
+            },
             MetadataRecord::LeadershipRenewed { broker },
             MetadataRecord::TopicCreated { topic, name: "t".into() },
             MetadataRecord::PartitionCreated {
@@ -241,6 +270,8 @@ mod tests {
             MetadataRecord::ConfigSet { resource: of_topic, name, value },
             MetadataRecord::ConfigRemoved { resource: of_all, name: "n".into() },
             MetadataRecord::ProducerIdsAllocated { broker, end: 1000, count: 1000 },
+            MetadataRecord::BrokerLost { broker, incarnation: topic },
+            MetadataRecord::BrokerReturned { broker, incarnation: topic },
         ]
     }
 
@@ -255,6 +286,18 @@ mod tests {
             assert_eq!(MetadataRecord::decode(text.as_bytes()).unwrap(), record);
             assert!(text.starts_with(&format!(r#"{{"kind":"{kind}""#)));
         }
+    }
+
+    #[test]
+    fn a_start_is_told_only_where_it_is_known() {
+        let text = [
+            r#"{"kind":"broker_registered","broker":1,"incarnation":"MDEyMzQ1Njc4OWFiY2RlZg","#,
+            r#""endpoints":[],"start":7}"#,
+        ]
+        .concat();
+        let record = MetadataRecord::decode(text.as_bytes()).unwrap();
+        assert!(matches!(record, MetadataRecord::BrokerRegistered { start: 7, .. }));
+        assert_eq!(record.encode(), text.as_bytes());
     }
 
     #[test]

@@ -145,6 +145,8 @@ pub struct RegisterBroker {
     pub endpoints: Vec<Endpoint>,
     /// Its failure domain.
     pub rack: Option<String>,
+    /// How many times its data directory has been started; 0: not known.
+    pub start: u64,
 }
 
 /// Begins a controller's work in a round of the metadata group.

@@ -25,18 +25,35 @@ pub fn begin_control(image: &MetadataImage, request: &BeginControl) -> Answer<()
 
 /// Registers a broker. A new incarnation gets a new round for each partition that it leads,
 /// because what its earlier life appended without a sync may live on elsewhere.
+///
+/// An earlier life is refused, and so is another one with the same start: that is a second process
+/// on a copy of the data.
 pub fn register_broker(image: &MetadataImage, request: &RegisterBroker) -> Answer<()> {
     if image.cluster_id().is_none() {
         let message = "the cluster has not been formed yet";
         return (Vec::new(), Err(AdminError::new(Kind::InvalidRequest, message)));
     }
     let broker = request.broker;
+    if let Some(known) = image.broker(broker)
+        && (known.start > request.start
+            || known.start == request.start
+                && known.start > 0
+                && known.incarnation != request.incarnation)
+    {
+        let message = format!(
+            "broker {broker} registered with start {} of its data directory, this is start {}: \
+             another process uses this broker's number, or an older copy of its data",
+            known.start, request.start
+        );
+        return (Vec::new(), Err(AdminError::new(Kind::StaleIncarnation, message)));
+    }
     let registered = image.broker(broker).map(|known| known.incarnation);
     let mut records = vec![MetadataRecord::BrokerRegistered {
         broker,
         incarnation: request.incarnation,
         endpoints: request.endpoints.clone(),
         rack: request.rack.clone(),
+        start: request.start,
     }];
     if registered.is_some_and(|incarnation| incarnation != request.incarnation)
         && image.topics().flat_map(|topic| &topic.partitions).any(|p| p.leader == broker)

@@ -80,6 +80,7 @@ pub(super) fn registration(broker: u32, incarnation: u8) -> RegisterBroker {
         incarnation: TopicId::from_bytes([incarnation; 16]),
         endpoints: vec![Endpoint { listener: Listener::Kafka, host: None, port: 9092 }],
         rack: None,
+        start: 0,
     }
 }
 

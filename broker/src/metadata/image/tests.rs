@@ -58,9 +58,11 @@ fn records_that_contradict_the_image_are_refused() {
         partition(T, 1, 1, MAX_ROUND + 1),
         appointed(1, 2, &[1]),
         appointed(0, 1, &[1]),
-        appointed(0, 3, &[1]),
+        appointed(0, MAX_ROUND + 1, &[1]),
         appointed(0, 2, &[2]),
         appointed(0, 2, &[]),
+        MetadataRecord::BrokerLost { broker: ONE, incarnation: T },
+        MetadataRecord::BrokerReturned { broker: ONE, incarnation: T },
         MetadataRecord::TopicDeleted { topic: ABSENT },
         config(ConfigScope::Topic(ABSENT)),
         MetadataRecord::ProducerIdsAllocated { broker: ONE, end: 7, count: 6 },
@@ -81,6 +83,46 @@ fn offsets_have_no_gaps_and_the_cluster_is_formed_first() {
     image.apply(0, &formed()).unwrap();
     assert!(image.apply(0, &created(T, "t")).is_err());
     assert_eq!(image.end(), 1);
+}
+
+#[test]
+fn a_broker_is_lost_and_returns_in_one_life_and_a_new_life_is_not_lost() {
+    let mut image = image();
+    let registered = |incarnation| MetadataRecord::BrokerRegistered {
+        broker: ONE,
+        incarnation,
+        endpoints: Vec::new(),
+        rack: None,
+        start: 1,
+    };
+    let lost = |incarnation| MetadataRecord::BrokerLost { broker: ONE, incarnation };
+    let returned = |incarnation| MetadataRecord::BrokerReturned { broker: ONE, incarnation };
+    let steps = [
+        (registered(T), Ok(true)),
+        (returned(T), Err("the broker is lost, or is not, already")),
+        (lost(ABSENT), Err("another life of the broker is registered")),
+        (lost(T), Ok(false)),
+        (lost(T), Err("the broker is lost, or is not, already")),
+        (returned(T), Ok(true)),
+        (lost(T), Ok(false)),
+        (registered(ABSENT), Ok(true)),
+        (lost(T), Err("another life of the broker is registered")),
+    ];
+    for (record, expected) in steps {
+        let outcome = image.apply(image.end(), &record).map_err(|error| error.reason);
+        assert_eq!(outcome.map(|()| image.is_live(ONE)), expected, "{record:?}");
+    }
+}
+
+#[test]
+fn rounds_may_be_skipped_and_never_go_back() {
+    let mut image = image();
+    image.apply(4, &appointed(0, 7, &[1])).unwrap();
+    for stale in [7, 6, 2] {
+        assert!(image.apply(5, &appointed(0, stale, &[1])).is_err());
+    }
+    image.apply(5, &appointed(0, MAX_ROUND, &[1])).unwrap();
+    assert_eq!(image.partition(T, 0).unwrap().round, MAX_ROUND);
 }
 
 #[test]

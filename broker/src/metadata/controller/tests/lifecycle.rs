@@ -63,6 +63,50 @@ fn a_new_incarnation_leads_in_new_rounds() {
 }
 
 #[test]
+fn an_earlier_start_and_a_copy_are_refused() {
+    let mut cluster = Cluster::of(1);
+    let start = |incarnation, start| RegisterBroker { start, ..registration(1, incarnation) };
+    // (incarnation, start, whether it is taken); the cluster's brokers told no start.
+    let steps = [
+        (1, 0, true),
+        (2, 0, true),
+        (3, 5, true),
+        (3, 5, true),
+        (4, 5, false),
+        (2, 4, false),
+        (2, 0, false),
+        (5, 6, true),
+    ];
+    for (incarnation, number, taken) in steps {
+        let (records, outcome) = register_broker(&cluster.image, &start(incarnation, number));
+        match outcome {
+            Ok(()) => assert!(taken, "{incarnation} {number}"),
+            Err(error) => {
+                assert!(!taken, "{incarnation} {number}");
+                assert_eq!((records.len(), error.kind), (0, Kind::StaleIncarnation));
+            }
+        }
+        cluster.take(records);
+    }
+}
+
+#[test]
+fn only_what_a_restarted_broker_still_leads_is_renewed() {
+    let mut cluster = Cluster::of(2).with_topic("t", 1);
+    let topic = cluster.image.topic("t").unwrap().id;
+    let leader = cluster.image.partition(topic, 0).unwrap().leader;
+    let other = BrokerId(3 - leader.0);
+    let replicas = vec![leader, other];
+    let moved =
+        MetadataRecord::Appointed { topic, partition: 0, leader: other, round: 4, replicas };
+    cluster.take(vec![moved]);
+    let (records, _) = register_broker(&cluster.image, &registration(leader.0, 9));
+    assert_eq!(records.len(), 1, "{records:?}");
+    let (records, _) = register_broker(&cluster.image, &registration(other.0, 9));
+    assert!(matches!(records[1], MetadataRecord::LeadershipRenewed { broker } if broker == other));
+}
+
+#[test]
 fn producer_ids_are_never_handed_out_twice() {
     let mut cluster = Cluster::of(1);
     for (count, start) in [(1000, 0), (1, 1000), (5, 1001)] {
