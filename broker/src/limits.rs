@@ -62,3 +62,43 @@ pub(crate) const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two checks of a sealed segment by one shard: with segments of 1 GiB a slow read of
 /// some 17 MB/s.
 pub(crate) const SCRUB_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Largest request frame that can be configured. A batch is never larger than the request that
+/// brought it.
+pub(crate) const FRAME_SIZE_CEILING: usize = 1 << 30;
+
+/// Most bytes of batches in one message between replicas, exceeded by at most one batch: the core's
+/// `message_size`.
+pub(crate) const REPLICA_MESSAGE_SIZE: usize = 4 << 20;
+
+/// Largest header of a frame between brokers. The longest are lists of batches: at some 70 bytes
+/// for the smallest batch, a message of [`REPLICA_MESSAGE_SIZE`] describes about 60,000 of them.
+pub(crate) const PEER_HEADER_SIZE: usize = 4 << 20;
+
+/// Largest payload of a frame between brokers.
+pub(crate) const PEER_PAYLOAD_SIZE: usize = REPLICA_MESSAGE_SIZE + FRAME_SIZE_CEILING;
+
+/// Messages for one peer are joined into a frame until they take this much.
+pub(crate) const PEER_PACK_SIZE: usize = 1 << 20;
+
+/// Largest frame before a connection between brokers is introduced.
+pub(crate) const HELLO_FRAME_SIZE: usize = 8 << 10;
+
+/// Largest request to the controller, and largest answer, that is sent to another broker.
+pub(crate) const CONTROL_BODY_SIZE: usize = 1 << 20;
+
+/// Messages that wait for one connection to a peer; more are dropped.
+pub(crate) const LINK_QUEUE_COUNT: usize = 16 << 10;
+
+/// Bytes that wait for one connection to a peer, exceeded by at most one message. What a leader has
+/// under way to one follower is bounded by the core's window, so this holds for several leaders.
+pub(crate) const LINK_QUEUE_SIZE: usize = 128 << 20;
+
+/// Bytes received on one connection and not processed yet; beyond it the socket is not read.
+pub(crate) const PEER_RECEIVED_SIZE: u32 = 32 << 20;
+
+const _: () = assert!(REPLICA_MESSAGE_SIZE / 64 * 40 < PEER_HEADER_SIZE);
+const _: () = assert!(PEER_HEADER_SIZE + PEER_PAYLOAD_SIZE < u32::MAX as usize);
+const _: () = assert!(CONTROL_BODY_SIZE + PEER_PACK_SIZE < PEER_HEADER_SIZE);
+const _: () = assert!(HELLO_FRAME_SIZE < FREE_FRAME_SIZE);
+const _: () = assert!(PEER_PACK_SIZE <= LINK_QUEUE_SIZE);

@@ -1,6 +1,16 @@
 //! What brokers say to each other.
+#![allow(dead_code, unused_imports, reason = "its users come next")]
 
+mod contacts;
+mod form;
+mod link;
+mod links;
 mod message;
+mod queue;
+mod share;
 
-#[allow(unused_imports, reason = "its users come next")]
-pub(crate) use message::PartitionMessage;
+pub(crate) use crate::limits::CONTROL_BODY_SIZE;
+pub(crate) use contacts::Contacts;
+pub(crate) use links::{ControlLinks, Links};
+pub(crate) use message::{BrokerHeartbeat, Channel, ControlMessage, Incarnation, PartitionMessage};
+pub(crate) use share::InboundShare;
