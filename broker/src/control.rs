@@ -19,7 +19,7 @@ use crate::metadata::{
     BeginControl, ControllerContext, ControllerRequest, ImagePublisher, MetadataImage,
     MetadataRecord, RegisterBroker, TopicId,
 };
-use crate::partition::{Effects, Partition, PartitionError, PartitionView};
+use crate::partition::{Effects, Marks, Partition, PartitionError, PartitionView};
 use crate::shard::unix_time_ms;
 use crate::state_log::{EncodedRecord, Proposal, StateError, StateLog, StateMachine};
 
@@ -70,7 +70,13 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn new(parts: ControlParts) -> Control {
         Control {
-            partition: Partition::new(METADATA_KEY, parts.log, parts.replica, parts.view),
+            partition: Partition::new(
+                METADATA_KEY,
+                parts.log,
+                parts.replica,
+                parts.view,
+                Marks::BeforeAnswers,
+            ),
             log: StateLog::new(MetadataImage::default(), 0),
             inbox: parts.requests,
             waiting: Vec::new(),
@@ -87,9 +93,9 @@ impl Control {
         &mut self.partition
     }
 
-    /// How far the metadata log is synced, if `key` is its key.
-    pub(crate) fn durable_end(&self, key: PartitionKey) -> Option<u64> {
-        (key == METADATA_KEY).then(|| self.partition.durable_end())
+    /// The durability mark that the metadata log should have, if `key` is its key.
+    pub(crate) fn mark(&self, key: PartitionKey) -> Option<u64> {
+        (key == METADATA_KEY).then(|| self.partition.mark())
     }
 
     /// Stands for election. The only voter elects itself, in a round it has never led before.

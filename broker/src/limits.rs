@@ -38,6 +38,30 @@ pub(crate) const FETCH_SESSIONS: usize = 1000;
 /// How long a stopping broker waits for connections and shards before it exits anyway.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// A shard's tick: what the replicas of the metadata group count in.
+#[allow(dead_code, reason = "the shard's side comes next")]
+pub(crate) const REPLICA_TICK: Duration = Duration::from_millis(50);
+
+/// Ticks of a shard between two ticks of its data partitions' replicas.
+#[allow(dead_code, reason = "the shard's side comes next")]
+pub(crate) const DATA_TICKS: u32 = 2;
+
+/// Ticks of a data partition's replica after which a leader that heard of no quorum stops taking
+/// batches, and a candidate without promises gives its appointment back.
+pub(crate) const CHECK_QUORUM_TICKS: u32 = 15;
+
+/// Ticks of a replica after which an unanswered message is repeated.
+pub(crate) const RESEND_TICKS: u32 = 2;
+
+/// Ticks for which a follower may lag before it no longer counts as in sync.
+pub(crate) const IN_SYNC_LAG_TICKS: u32 = 100;
+
+/// Ticks for which whoever waits for new partitions waits for the leader that was appointed here.
+pub(crate) const APPOINTMENT_SETTLE_TICKS: u32 = 20;
+
+/// Messages of one partition that wait for its disk; what comes beyond is lost, and repeated later.
+pub(crate) const HELD_MESSAGES: usize = 4096;
+
 /// Time between two looks at retention, segment age and background work of a shard's partitions.
 pub(crate) const SHARD_TICK: Duration = Duration::from_secs(1);
 
@@ -45,6 +69,8 @@ pub(crate) const SHARD_TICK: Duration = Duration::from_secs(1);
 pub(crate) const PRODUCER_ID_BLOCK: u32 = 1000;
 
 const _: () = assert!(SHARD_TURN <= SHARD_INBOX);
+const _: () = assert!(RESEND_TICKS * 3 < CHECK_QUORUM_TICKS);
+const _: () = assert!(CHECK_QUORUM_TICKS < IN_SYNC_LAG_TICKS);
 const _: () = assert!(WRITE_SLICES <= 1024);
 
 /// Requests that wait in the controller's inbox.

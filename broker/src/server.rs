@@ -33,7 +33,8 @@ use crate::metrics::Metrics;
 use crate::net::{ConnectionSlots, accept_loop};
 use crate::partition::{PartitionView, log_config};
 use crate::shard::{
-    OpenError, ShardHandle, ShardParts, ShardRequest, Storage, open_partition, purge_deleted,
+    Copies, OpenError, Past, ShardHandle, ShardParts, ShardRequest, Storage, open_partition,
+    purge_deleted,
 };
 use observe::Observer;
 use shard_thread::ShardThread;
@@ -339,7 +340,9 @@ fn open_metadata(
     let topic = TopicImage::metadata_log();
     let config = Arc::new(TopicConfig { delete: false, ..broker.topic_config(&image, &topic) });
     let log_config = log_config(&config, broker.config());
-    let (log, durable) = open_partition(storage, METADATA_KEY, log_config).map_err(fail)?;
+    let journaled = storage.recovered.get(&METADATA_KEY).copied().unwrap_or_default();
+    let past = Past { journaled, corrupt: Vec::new(), copies: Copies::One };
+    let (log, durable) = open_partition(storage, METADATA_KEY, log_config, &past).map_err(fail)?;
     if let Some(faulty) = log.faulty() {
         return Err(ServeError::MetadataLog {
             path: broker.config().data_dir.clone(),

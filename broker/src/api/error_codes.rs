@@ -23,9 +23,6 @@ pub(crate) fn of_admin_error(error: &AdminError) -> ErrorCode {
         AdminErrorKind::LimitExceeded => ErrorCode::POLICY_VIOLATION,
         AdminErrorKind::TopicDeletionDisabled => ErrorCode::TOPIC_DELETION_DISABLED,
         AdminErrorKind::UnknownBroker => ErrorCode::BROKER_ID_NOT_REGISTERED,
-        AdminErrorKind::PreferredLeaderNotAvailable => ErrorCode::PREFERRED_LEADER_NOT_AVAILABLE,
-        AdminErrorKind::EligibleLeadersNotAvailable => ErrorCode::ELIGIBLE_LEADERS_NOT_AVAILABLE,
-        AdminErrorKind::ElectionNotNeeded => ErrorCode::ELECTION_NOT_NEEDED,
         AdminErrorKind::StaleIncarnation => ErrorCode::STALE_BROKER_EPOCH,
         AdminErrorKind::NotController => ErrorCode::NOT_CONTROLLER,
         AdminErrorKind::OutcomeUnknown => ErrorCode::REQUEST_TIMED_OUT,
@@ -43,6 +40,7 @@ pub(crate) fn of_append_error(error: AppendError) -> ErrorCode {
         }
         AppendError::Unknown => ErrorCode::REQUEST_TIMED_OUT,
         AppendError::NotEnoughReplicas => ErrorCode::NOT_ENOUGH_REPLICAS,
+        AppendError::NotEnoughReplicasAfterAppend => ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
         AppendError::Busy => ErrorCode::REQUEST_TIMED_OUT,
         AppendError::OutOfOrderSequence => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
         AppendError::InvalidProducerEpoch => ErrorCode::INVALID_PRODUCER_EPOCH,
@@ -66,6 +64,7 @@ pub(crate) fn of_trim_error(error: TrimError) -> ErrorCode {
     match error {
         TrimError::NotHosted | TrimError::NotLeader => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         TrimError::OutOfRange => ErrorCode::OFFSET_OUT_OF_RANGE,
+        TrimError::NotSynced => ErrorCode::REQUEST_TIMED_OUT,
         TrimError::DiskFull => ErrorCode::KAFKA_STORAGE_ERROR,
     }
 }

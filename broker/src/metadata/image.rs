@@ -7,8 +7,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     ids::{BrokerId, TopicId},
     record::{ConfigScope, Endpoint, Listener, MetadataRecord},
@@ -59,7 +57,7 @@ impl BrokerImage {
 }
 
 /// A topic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicImage {
     /// Its id.
     pub id: TopicId,
@@ -103,7 +101,7 @@ impl TopicImage {
 }
 
 /// A partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionImage {
     /// The ordered replica set; the first is the preferred leader. Never empty.
     pub replicas: Arc<[BrokerId]>,

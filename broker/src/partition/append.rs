@@ -63,6 +63,9 @@ pub(crate) enum AppendError {
     NotReady,
     #[error("fewer replicas are in sync than the topic demands")]
     NotEnoughReplicas,
+    /// The batch is decided; only the topic's own demand is not met.
+    #[error("fewer replicas hold the batch than the topic demands")]
+    NotEnoughReplicasAfterAppend,
     #[error("too much is waiting to be decided")]
     Busy,
     #[error("a batch of this producer is missing before this one")]

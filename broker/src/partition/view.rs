@@ -1,7 +1,7 @@
 //! What every thread may see of a partition: its decided log and where it stands.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use synod_log::LogView;
@@ -26,6 +26,8 @@ pub(crate) struct PartitionView {
     high_watermark: AtomicU64,
     /// The round that this replica leads with everything adopted decided, or [`NOT_LEADING`].
     leading_round: AtomicI64,
+    /// How many voters keep up, while this replica leads.
+    in_sync_count: AtomicUsize,
     waiters: Arc<Waiters>,
 }
 
@@ -39,9 +41,17 @@ impl PartitionView {
     ) -> PartitionView {
         let high_watermark = AtomicU64::new(log.start());
         let leading_round = AtomicI64::new(NOT_LEADING);
-        let waiters = Arc::default();
-        let config = ArcSwap::new(config);
-        PartitionView { key, shard, log, config, metrics, high_watermark, leading_round, waiters }
+        PartitionView {
+            key,
+            shard,
+            log,
+            config: ArcSwap::new(config),
+            metrics,
+            high_watermark,
+            leading_round,
+            in_sync_count: AtomicUsize::new(0),
+            waiters: Arc::default(),
+        }
     }
 
     pub(crate) fn key(&self) -> PartitionKey {
@@ -83,6 +93,15 @@ impl PartitionView {
     /// The round in which this replica may serve as leader, if it does.
     pub(crate) fn leading_round(&self) -> Option<u32> {
         u32::try_from(self.leading_round.load(Ordering::Acquire)).ok()
+    }
+
+    /// How many voters keep up with this leader, itself included; without meaning elsewhere.
+    pub(crate) fn in_sync_count(&self) -> usize {
+        self.in_sync_count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_in_sync_count(&self, count: usize) {
+        self.in_sync_count.store(count, Ordering::Relaxed);
     }
 
     /// The long polls of this partition.

@@ -226,8 +226,8 @@ impl Shard {
         }
         let (partitions, control) = (&self.partitions, &self.control);
         let again = self.unwritten.take(|key| match partitions.get(&key) {
-            Some(partition) => Some(partition.durable_end()),
-            None => control.as_ref()?.durable_end(key),
+            Some(partition) => Some(partition.mark()),
+            None => control.as_ref()?.mark(key),
         });
         self.effects.journal.splice(0..0, again);
         if Instant::now() >= self.scrub_due {

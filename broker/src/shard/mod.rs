@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::partition::AppendRequest;
 
 pub(crate) use event_loop::{Shard, ShardParts, Storage, unix_time_ms};
-pub(crate) use open::{OpenError, open_partition, purge_deleted};
+pub(crate) use open::{Copies, OpenError, Past, open_partition, purge_deleted};
 
 /// What a shard is asked from elsewhere.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(crate) enum TrimError {
     NotLeader,
     #[error("the offset is beyond the high watermark")]
     OutOfRange,
+    #[error("the offset is not synced on the leader yet")]
+    NotSynced,
     #[error("the disk is full")]
     DiskFull,
 }

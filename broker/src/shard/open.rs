@@ -12,6 +12,25 @@ use synod_paxos::{Ballot, Durable, NodeId, RoundStart};
 use super::event_loop::Storage;
 use crate::partition::first_batch_base;
 
+/// Whether other brokers hold a partition, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// Nobody else does: what cannot be read is lost, and nothing may be built on it.
+    One,
+    /// What cannot be read here is repaired from a peer.
+    Several,
+}
+
+/// What is known of a partition before its files are looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Past {
+    /// What the journal holds of it.
+    pub(crate) journaled: PartitionDurable,
+    /// Offsets that were found unreadable while the broker ran, which opening may not notice.
+    pub(crate) corrupt: Vec<Range<u64>>,
+    pub(crate) copies: Copies,
+}
+
 /// Why a partition could not be opened. The others go on without it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
@@ -23,12 +42,24 @@ pub(crate) enum OpenError {
     Journal(#[from] JournalError),
     #[error("its directory is gone, although records up to offset {mark} were acknowledged")]
     Lost { mark: u64 },
+    #[error("its first records, offsets {}..{}, cannot be read", .0.start, .0.end)]
+    HeadLost(Range<u64>),
 }
 
-/// Opens a partition's files, or creates them where this broker never had any. Blocks.
-///
-/// What recovery kept beyond the durability mark is synced and marked before the replica may speak
-/// of it.
+impl OpenError {
+    /// Whether there was no space, which passes.
+    #[allow(dead_code, reason = "the shard's side comes next")]
+    pub(crate) fn is_disk_full(&self) -> bool {
+        match self {
+            OpenError::Log(error) => matches!(error, LogError::DiskFull { .. }),
+            OpenError::Io(error) => error.kind() == std::io::ErrorKind::StorageFull,
+            OpenError::Journal(error) => matches!(error, JournalError::DiskFull),
+            OpenError::Lost { .. } | OpenError::HeadLost(_) => false,
+        }
+    }
+}
+
+/// Opens a partition's files with the broker's own journal. Blocks.
 ///
 /// # Errors
 /// See [`OpenError`].
@@ -36,34 +67,77 @@ pub(crate) fn open_partition(
     storage: &Storage,
     key: PartitionKey,
     config: LogConfig,
+    past: &Past,
 ) -> Result<(Log, Durable), OpenError> {
-    let journaled = storage.recovered.get(&key).copied().unwrap_or_default();
-    let device = storage.data_dir.storage().clone();
-    let path = storage.data_dir.partition_path(key);
+    let mark = |record| storage.journal.submit_and_wait(vec![record]);
+    recover(&storage.data_dir, key, config, past, mark)
+}
+
+/// Opens a partition's files, or creates them where this broker never had any, and says what the
+/// replica's new incarnation begins with. `journal` makes a record durable before it returns.
+///
+/// What recovery kept beyond the durability mark is synced and marked before the replica may speak
+/// of it.
+///
+/// # Errors
+/// See [`OpenError`].
+pub(crate) fn recover(
+    data_dir: &DataDir,
+    key: PartitionKey,
+    config: LogConfig,
+    past: &Past,
+    mut journal: impl FnMut(JournalRecord) -> Result<(), JournalError>,
+) -> Result<(Log, Durable), OpenError> {
+    let mark = past.journaled.mark;
+    let device = data_dir.storage().clone();
+    let path = data_dir.partition_path(key);
+    let mut lost = None;
     let mut log = if device.exists(&path)? {
-        let (log, report) = Log::open(device, &path, config, journaled.mark)?;
+        let (log, report) = Log::open(device, &path, config, mark)?;
         if !report.is_clean() {
             tracing::info!(partition = %key, ?report, "recovered");
         }
         log
-    } else if journaled.mark > 0 {
-        return Err(OpenError::Lost { mark: journaled.mark });
     } else {
-        Log::create(device, &storage.data_dir.create_partition(key)?, config)?
+        if mark > 0 && past.copies == Copies::One {
+            return Err(OpenError::Lost { mark });
+        }
+        lost = (mark > 0).then_some(0..mark);
+        Log::create(device, &data_dir.create_partition(key)?, config)?
     };
     while let Some(job) = log.poll_sync() {
         log.handle_synced(job.run())?;
     }
-    for offsets in log.corrupt() {
+    let faulty = match past.copies {
+        Copies::One => log.faulty(),
+        Copies::Several => faulty_from(&log, past)?.or(lost),
+    };
+    for offsets in log.corrupt().iter().chain(&faulty) {
         tracing::error!(partition = %key, ?offsets, "acknowledged records cannot be read");
     }
-    let faulty = log.faulty();
-    if faulty.is_none() && log.durable_end() > journaled.mark {
-        let mark = JournalRecord::Mark { key, durable_end: log.durable_end() };
-        storage.journal.submit_and_wait(vec![mark])?;
+    // What is synced may have been told of, although the mark did not follow.
+    let wanted = match (past.copies, &faulty) {
+        (Copies::One, Some(_)) => mark,
+        _ => mark.max(log.durable_end()),
+    };
+    if wanted > mark {
+        journal(JournalRecord::Mark { key, durable_end: wanted })?;
     }
-    let durable = durable(&log, journaled, faulty);
+    let durable = durable(&log, past.journaled, faulty);
     Ok((log, durable))
+}
+
+/// From the first unreadable offset to the end of what may have been accepted. What lies behind the
+/// first damage is given up even where it can be read: the log has to be unbroken.
+fn faulty_from(log: &Log, past: &Past) -> Result<Option<Range<u64>>, OpenError> {
+    let held = log.start()..log.durable_end();
+    let known = past.corrupt.iter().filter(|range| range.end > held.start);
+    let first = log.corrupt().iter().chain(known).min_by_key(|range| range.start);
+    match first {
+        Some(range) if range.start < held.start => Err(OpenError::HeadLost(range.clone())),
+        Some(range) => Ok(Some(range.start..range.end.max(held.end).max(past.journaled.mark))),
+        None => Ok(None),
+    }
 }
 
 /// Removes the files of deleted partitions, in the background.

@@ -15,10 +15,10 @@ use tokio::sync::watch;
 
 use super::event_loop::{Shard, Storage};
 use super::events::{Event, Events};
-use super::open::{OpenError, open_partition, purge_deleted};
+use super::open::{Copies, OpenError, Past, open_partition, purge_deleted};
 use super::shard_of;
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage, TopicId, TopicImage};
-use crate::partition::{Partition, PartitionError, PartitionView, log_config};
+use crate::partition::{Marks, Partition, PartitionError, PartitionView, log_config};
 
 /// What a shard knows of the metadata it has to follow.
 #[derive(Debug)]
@@ -75,13 +75,15 @@ impl Reconciler {
     }
 
     /// Opens or creates a partition's files on a blocking thread.
-    fn open(&mut self, storage: &Storage, key: PartitionKey, config: LogConfig) {
+    fn open(&mut self, storage: &Storage, key: PartitionKey, config: LogConfig, copies: Copies) {
         if !self.opening.insert(key) {
             return;
         }
         let (storage, events) = (storage.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            let result = open_partition(&storage, key, config);
+            let journaled = storage.recovered.get(&key).copied().unwrap_or_default();
+            let past = Past { journaled, corrupt: Vec::new(), copies };
+            let result = open_partition(&storage, key, config, &past);
             events.push(Event::Opened(Box::new(Opened { key, result })));
         });
     }
@@ -154,7 +156,7 @@ impl Shard {
                 self.appoint(key, partition)?;
             } else if !self.reconciler.refused.contains(&key) {
                 let config = log_config(&config, self.broker.config());
-                self.reconciler.open(&self.storage, key, config);
+                self.reconciler.open(&self.storage, key, config, copies(partition));
             }
         }
         self.reconciler.topics.insert(topic.id, topic.clone());
@@ -196,7 +198,11 @@ impl Shard {
         ));
         let node = NodeId(self.broker.id().0);
         let replica = Replica::new(ReplicaConfig::new(node), durable);
-        let mut partition = Partition::new(key, log, replica, view.clone());
+        let marks = match topic.partition(key.partition).map(copies) {
+            Some(Copies::Several) => Marks::Lazy,
+            Some(Copies::One) | None => Marks::BeforeAnswers,
+        };
+        let mut partition = Partition::new(key, log, replica, view.clone(), marks);
         partition.configure(&config, self.broker.config());
         self.partitions.insert(key, partition);
         self.broker.directory().update([view], []);
@@ -213,12 +219,7 @@ impl Shard {
             return Ok(());
         };
         let ballot = Ballot { round: image.round, node: NodeId(me.0) };
-        match partition.appoint(ballot, replica_set(&image.replicas), &mut self.effects) {
-            Err(PartitionError::Appoint(error)) => {
-                tracing::error!(partition = %key, %error, "cannot lead the partition");
-            }
-            outcome => outcome?,
-        }
+        partition.appoint(ballot, replica_set(&image.replicas), &mut self.effects)?;
         if !partition.is_ready() && partition.can_become_ready() {
             self.reconciler.unready.insert(key);
         }
@@ -271,6 +272,10 @@ impl Shard {
             });
         }
     }
+}
+
+fn copies(partition: &PartitionImage) -> Copies {
+    if partition.replicas.len() > 1 { Copies::Several } else { Copies::One }
 }
 
 /// The replica set in the core's words.

@@ -32,15 +32,15 @@ impl Unwritten {
         }
     }
 
-    /// The records to write now; `durable_end` tells how far a partition is synced, unless it is
+    /// The records to write now; `mark` tells the mark that a partition should have, unless it is
     /// gone.
     pub(super) fn take(
         &mut self,
-        durable_end: impl Fn(PartitionKey) -> Option<u64>,
+        mark: impl Fn(PartitionKey) -> Option<u64>,
     ) -> Vec<JournalRecord> {
         let mut records = std::mem::take(&mut self.vows);
         for key in std::mem::take(&mut self.marked) {
-            if let Some(durable_end) = durable_end(key) {
+            if let Some(durable_end) = mark(key) {
                 records.push(JournalRecord::Mark { key, durable_end });
             }
         }

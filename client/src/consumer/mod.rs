@@ -19,10 +19,9 @@ mod config;
 mod fetch;
 mod fetched;
 mod fetching;
-mod inquiry;
 mod position;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +33,10 @@ use synod_wire::batch::Record;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::cluster::{Channel, TopicPartition};
+use crate::cluster::TopicPartition;
 use crate::{Cluster, Error};
 use fetched::Fetched;
 use fetching::Outcome;
-use inquiry::Inquiry;
 use position::Position;
 
 pub use config::{ConsumerConfig, OffsetReset};
@@ -86,9 +84,8 @@ pub struct Consumer {
     ready: VecDeque<Fetched>,
     buffered_size: usize,
     under_way: FuturesUnordered<Answer>,
-    channel: Channel,
     /// Brokers with a fetch under way.
-    inquiries: BTreeMap<i32, Inquiry>,
+    busy: BTreeSet<i32>,
     is_refreshing: bool,
     wants_refresh: bool,
     refresh_not_before: Option<Instant>,
@@ -119,14 +116,13 @@ impl Consumer {
         config.validate()?;
         Ok(Self {
             refresh_backoff: cluster.backoff(),
-            channel: cluster.channel(),
             cluster,
             config,
             partitions: BTreeMap::new(),
             ready: VecDeque::new(),
             buffered_size: 0,
             under_way: FuturesUnordered::new(),
-            inquiries: BTreeMap::new(),
+            busy: BTreeSet::new(),
             is_refreshing: false,
             wants_refresh: false,
             refresh_not_before: None,

@@ -23,7 +23,6 @@ mod batch;
 mod completion;
 mod config;
 mod failure;
-mod link;
 mod partitioner;
 mod queue;
 mod request;

@@ -85,22 +85,12 @@ impl Fake {
         listener: TcpListener,
         script: impl FnMut(&Call) -> Reply + Send + 'static,
     ) -> Self {
-        Self::run_while(listener, watch::channel(true).1, script)
-    }
-
-    /// Answers every request by the script while `runs` holds; in between the broker stands still,
-    /// as a stopped process does: connections are taken, and nothing happens on them.
-    pub(crate) fn run_while(
-        listener: TcpListener,
-        runs: watch::Receiver<bool>,
-        script: impl FnMut(&Call) -> Reply + Send + 'static,
-    ) -> Self {
         let address = listener.local_addr().expect("it has an address");
         let script: Script = Arc::new(Mutex::new(script));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, runs.clone(), script.clone()));
+                connections.spawn(serve(stream, script.clone()));
             }
         });
         Self { address, task }
@@ -112,7 +102,7 @@ impl Fake {
     }
 }
 
-async fn serve(mut stream: TcpStream, mut runs: watch::Receiver<bool>, script: Script) {
+async fn serve(mut stream: TcpStream, script: Script) {
     loop {
         let mut length = [0; 4];
         if stream.read_exact(&mut length).await.is_err() {
@@ -128,8 +118,6 @@ async fn serve(mut stream: TcpStream, mut runs: watch::Receiver<bool>, script: S
             correlation_id: i32::from_be_bytes([body[4], body[5], body[6], body[7]]),
             body: body.into(),
         };
-        // Without a sender it can only run on.
-        let _ = runs.wait_for(|runs| *runs).await;
         let reply = (script.lock().expect("no script panicked"))(&call);
         let (bytes, close) = match reply {
             Reply::Bytes(bytes) => (bytes, false),
@@ -178,7 +166,7 @@ pub(crate) fn basics(call: &Call, brokers: &[SocketAddr], leaders: &[i32]) -> Op
     }
 }
 
-pub(crate) fn metadata(
+fn metadata(
     request: &MetadataRequest,
     brokers: &[SocketAddr],
     leaders: &[i32],

@@ -8,8 +8,6 @@
 mod admin;
 mod connection;
 mod consumer;
-mod failover;
 mod fake;
 mod model;
 mod producer;
-mod world;

@@ -13,8 +13,6 @@ const REMEMBERED: usize = 5;
 #[derive(Debug, Default)]
 pub(crate) struct Partition {
     pub(crate) values: Vec<Bytes>,
-    /// Base offset and bytes of each batch, as they came.
-    pub(crate) batches: Vec<(i64, Bytes)>,
     producers: BTreeMap<i64, Producer>,
 }
 
@@ -60,7 +58,6 @@ impl Partition {
                 producer.batches.remove(0);
             }
         }
-        self.batches.push((base_offset, bytes));
         for record in batch.records(1 << 24).expect("the client's batch decompresses") {
             let record = record.expect("the client's record decodes");
             self.values.push(record.value.unwrap_or_default());

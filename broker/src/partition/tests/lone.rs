@@ -1,18 +1,7 @@
-//! A lone replica over the storage twin: every sync and journal write happens when the test says.
-
-use std::path::Path;
-
-use futures_util::FutureExt;
-use synod_log::{JournalRecord, Log, LogConfig, MemoryStorage, Storage};
-use synod_paxos::{Durable, NodeId, ReplicaConfig, RoundStart};
-use synod_wire::batch::{BatchBuilder, Compression, NewRecord, ProducerStamp};
-use tokio::sync::oneshot;
+//! A lone replica.
 
 use super::*;
-use crate::budget::Budget;
-use crate::metadata::{BrokerId, ConfigView, MetadataImage, StaticConfigs, TopicImage};
 
-const KEY: PartitionKey = PartitionKey { topic: *b"0123456789abcdef", partition: 3 };
 const NODE: NodeId = NodeId(1);
 
 struct Harness {
@@ -37,7 +26,7 @@ impl Harness {
         let config = Arc::new(topic_config());
         let view = Arc::new(PartitionView::new(KEY, 0, log.view(), config, Arc::default()));
         let replica = Replica::new(ReplicaConfig::new(NODE), durable);
-        let partition = Partition::new(KEY, log, replica, view);
+        let partition = Partition::new(KEY, log, replica, view, Marks::BeforeAnswers);
         let mut harness =
             Harness { storage, partition, effects: Effects::default(), journaled: Vec::new() };
         let ballot = Ballot { round, node: NODE };
@@ -84,35 +73,6 @@ impl Harness {
         }
         self.effects.background.clear();
     }
-}
-
-fn topic_config() -> TopicConfig {
-    let topic = TopicImage::metadata_log();
-    let statics = StaticConfigs::new(&Config::default()).expect("defaults");
-    let image = MetadataImage::default();
-    TopicConfig::new(&topic, &ConfigView { image: &image, statics: &statics, broker: BrokerId(1) })
-}
-
-fn batch(records: &[&str], stamp: ProducerStamp) -> Batch {
-    let mut builder = BatchBuilder::new();
-    for record in records {
-        let value = Some(record.as_bytes());
-        builder.append(&NewRecord { timestamp: 1, value, ..NewRecord::default() }).expect("fits");
-    }
-    Batch::parse(builder.build(Compression::None, stamp).expect("builds")).expect("whole").0
-}
-
-fn plain(records: &[&str]) -> Batch {
-    batch(records, ProducerStamp::NONE)
-}
-
-fn sequenced(base_sequence: i32, records: &[&str]) -> Batch {
-    batch(records, ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence })
-}
-
-fn base_of(answer: &mut oneshot::Receiver<Vec<AppendOutcome>>) -> Option<u64> {
-    let outcomes = answer.try_recv().ok()?;
-    Some(outcomes[0].expect("appended").base_offset)
 }
 
 #[test]
@@ -199,8 +159,9 @@ fn a_restart_goes_on_in_a_new_round_and_refuses_the_old_one() {
     again.settle();
     assert_eq!(again.partition.view().leading_round(), Some(2));
     assert_eq!(again.partition.view().high_watermark(), 2);
-    let stale = again.partition.appoint(ballot, ReplicaSet::new(&[NODE]), &mut again.effects);
-    assert!(matches!(stale, Err(PartitionError::Appoint(AppointError::Stale { .. }))));
+    again.partition.appoint(ballot, ReplicaSet::new(&[NODE]), &mut again.effects).expect("log");
+    let reason = ResignReason::Stale { promised_round: 2 };
+    assert_eq!(again.effects.resignations, [Resignation { key: KEY, round: 1, reason }]);
     let mut next = again.append(plain(&["c"]), Acks::All);
     again.settle();
     assert_eq!(base_of(&mut next), Some(2));

@@ -1,0 +1,58 @@
+//! What a partition asks of its shard.
+
+use synod_log::jobs::{BackgroundJob, SyncJob};
+use synod_log::journal::JournalRecord;
+use synod_log::key::PartitionKey;
+use synod_paxos::NodeId;
+
+use crate::peers::PartitionMessage;
+
+/// What partitions ask of their shard; gathered over one turn of the shard's loop.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// To be made durable in the journal, in this order.
+    pub(crate) journal: Vec<JournalRecord>,
+    /// Marks that nobody waits for.
+    pub(crate) lazy_marks: Vec<(PartitionKey, u64)>,
+    /// Syncs to start.
+    pub(crate) syncs: Vec<(PartitionKey, SyncJob)>,
+    /// Upkeep to do where it does not block.
+    pub(crate) background: Vec<(PartitionKey, BackgroundJob)>,
+    /// To be sent; everything that they wait for is durable.
+    pub(crate) messages: Vec<Outgoing>,
+    /// Appointments that cannot be followed (any more).
+    pub(crate) resignations: Vec<Resignation>,
+}
+
+/// A message on its way to another broker. It may be lost.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) to: NodeId,
+    pub(crate) message: PartitionMessage,
+}
+
+/// This broker was appointed to lead a partition and cannot. Told again with each tick for as long
+/// as it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resignation {
+    pub(crate) key: PartitionKey,
+    /// The round of the appointment.
+    pub(crate) round: u32,
+    pub(crate) reason: ResignReason,
+}
+
+/// Why an appointed replica does not lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResignReason {
+    /// It leads and hears no quorum of its replicas any more.
+    QuorumLost,
+    /// No quorum promised its ballot in time, or the log that it has to adopt did not come.
+    PromisesMissing,
+    /// The round is used up: this replica led it before a restart, or promised another.
+    Stale {
+        /// What it has promised; only a higher round can be led.
+        promised_round: u32,
+    },
+    /// Its disk is full, or what it holds cannot be read.
+    Faulty,
+}

@@ -1,0 +1,129 @@
+//! Settings, retention, trimming, scrubbing.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use synod_log::{Log, LogConfig, LogError};
+
+use super::{Effects, EndReason, Partition, PartitionError};
+use crate::config::Config;
+use crate::metadata::TopicConfig;
+use crate::shard::TrimError;
+
+impl Partition {
+    /// Has the next sealed segment checked in the background; false if there is none.
+    pub(crate) fn scrub_next(&mut self) -> bool {
+        self.log.scrub_next()
+    }
+
+    /// Applies the topic's settings.
+    pub(crate) fn configure(&mut self, config: &Arc<TopicConfig>, broker: &Config) {
+        self.log.set_config(log_config(config, broker));
+        self.in_sync.set_min_count(config.min_in_sync_replicas);
+        self.view.set_config(config.clone());
+    }
+
+    /// Ages segments and producers; with `retain` also drops what is too old or too much.
+    ///
+    /// # Errors
+    /// As [`Partition::handle_synced`].
+    pub(crate) fn upkeep(
+        &mut self,
+        now_ms: i64,
+        retain: bool,
+        effects: &mut Effects,
+    ) -> Result<(), PartitionError> {
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        self.log.tick(now_ms);
+        if !self.log.corrupt().is_empty() && self.has_peers() && self.unreadable_from.is_none() {
+            self.end(EndReason::Corrupt);
+        }
+        if retain && self.is_ready() {
+            let before = self.log.start();
+            self.log.retain(now_ms, self.replica.decided_end())?;
+            self.note_trimmed(before);
+        }
+        self.step(effects)
+    }
+
+    /// Drops the records before an offset; `None` is the high watermark. Returns the log's start.
+    ///
+    /// # Errors
+    /// As [`Partition::handle_synced`]; refusals are the inner error.
+    pub(crate) fn trim(
+        &mut self,
+        before: Option<u64>,
+        effects: &mut Effects,
+    ) -> Result<Result<u64, TrimError>, PartitionError> {
+        if !self.is_ready() {
+            return Ok(Err(TrimError::NotLeader));
+        }
+        let decided_end = self.replica.decided_end();
+        let new_start = before.unwrap_or(decided_end);
+        if new_start > decided_end {
+            return Ok(Err(TrimError::OutOfRange));
+        }
+        if new_start > self.log.durable_end() {
+            // Decided by the others, whose disks were faster.
+            return Ok(Err(TrimError::NotSynced));
+        }
+        let start = self.log.start();
+        if new_start > start {
+            match self.log.trim(new_start) {
+                Ok(()) => self.note_trimmed(start),
+                Err(LogError::DiskFull { .. }) => return Ok(Err(TrimError::DiskFull)),
+                Err(error) => return Err(error.into()),
+            }
+            self.step(effects)?;
+        }
+        Ok(Ok(self.log.start()))
+    }
+
+    /// Trims as far as the leader has, as long as nothing here is in the way.
+    pub(super) fn follow_trim(&mut self, start: u64) -> Result<(), PartitionError> {
+        let before = self.log.start();
+        if start <= before || start > self.log.durable_end() || self.writes.has_cut() {
+            return Ok(());
+        }
+        match self.log.trim(start) {
+            Ok(()) => self.note_trimmed(before),
+            // The leader tells of it again.
+            Err(LogError::DiskFull { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn note_trimmed(&mut self, before: u64) {
+        let start = self.log.start();
+        if start > before {
+            tracing::info!(partition = %self.key, from = before, to = start, "trimmed");
+            self.replica.handle_trimmed(first_batch_base(&self.log));
+        }
+    }
+}
+
+/// Base offset of the first batch that the log holds, some of whose records may be trimmed: the
+/// core knows whole batches only. The log's end where there is none.
+pub(crate) fn first_batch_base(log: &Log) -> u64 {
+    let start = log.start();
+    let first = log.view().read(start, 0, true, log.durable_end());
+    first.map_or(start, |slice| slice.first_offset)
+}
+
+/// The log's settings as the topic and the broker set them.
+pub(crate) fn log_config(topic: &TopicConfig, broker: &Config) -> LogConfig {
+    let ms = |age: std::time::Duration| u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let at_least_one = |size: u32| NonZeroU32::new(size).unwrap_or(NonZeroU32::MIN);
+    LogConfig {
+        segment_size: at_least_one(topic.segment_size),
+        segment_ms: Some(ms(topic.segment_age)),
+        retention_ms: topic.retention.filter(|_| topic.delete).map(ms),
+        retention_size: topic.retention_size.filter(|_| topic.delete),
+        index_interval_size: at_least_one(topic.index_interval_size),
+        producer_expiration_ms: ms(broker.producer_id_expiration),
+        ..LogConfig::default()
+    }
+}
