@@ -3,9 +3,11 @@
 
 mod contacts;
 mod form;
+mod frame;
 mod link;
 mod links;
 mod message;
+mod pack;
 mod queue;
 mod share;
 
