@@ -128,3 +128,33 @@ const _: () = assert!(PEER_HEADER_SIZE + PEER_PAYLOAD_SIZE < u32::MAX as usize);
 const _: () = assert!(CONTROL_BODY_SIZE + PEER_PACK_SIZE < PEER_HEADER_SIZE);
 const _: () = assert!(HELLO_FRAME_SIZE < FREE_FRAME_SIZE);
 const _: () = assert!(PEER_PACK_SIZE <= LINK_QUEUE_SIZE);
+
+/// How long connecting to a peer may take.
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_millis(1000);
+
+/// How long the other side's introduction may take, on both sides. It covers the dial by which the
+/// other side may verify this one.
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// First and longest pause between two dials of one link.
+pub(crate) const DIAL_PAUSE: Duration = Duration::from_millis(25);
+pub(crate) const DIAL_PAUSE_LIMIT: Duration = Duration::from_millis(500);
+
+/// How long a connection to a peer may take no byte before it is given up.
+pub(crate) const PEER_STALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A silent connection between brokers is probed after this time, and this often.
+pub(crate) const PEER_KEEPALIVE: Duration = Duration::from_secs(1);
+pub(crate) const PEER_KEEPALIVE_PROBES: u32 = 4;
+
+/// Connections to the peer port that may be without introduction at once.
+pub(crate) const PEER_STRANGERS: usize = 64;
+
+/// The same complaint about the same peer is logged this often.
+pub(crate) const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Control messages received and not yet processed, over all peers.
+pub(crate) const CONTROL_RECEIVED: usize = 256;
+
+const _: () = assert!(DIAL_TIMEOUT.as_millis() < HELLO_TIMEOUT.as_millis());
+const _: () = assert!(DIAL_PAUSE.as_millis() < DIAL_PAUSE_LIMIT.as_millis());

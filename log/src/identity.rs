@@ -15,16 +15,7 @@ pub struct ClusterId(pub [u8; 16]);
 
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // 128 bits in digits of 6: 21 whole ones, and the last has 2 bits on its left.
-        let value = u128::from_be_bytes(self.0);
-        for index in 0..TEXT_SIZE {
-            let digit = match 122_usize.checked_sub(6 * index) {
-                Some(shift) => value >> shift,
-                None => value << 4,
-            };
-            write!(f, "{}", char::from(ALPHABET[(digit & 63) as usize]))?;
-        }
-        Ok(())
+        show_id(self.0, f)
     }
 }
 
@@ -44,22 +35,96 @@ impl FromStr for ClusterId {
 
     /// Takes exactly what `Display` writes.
     fn from_str(text: &str) -> Result<Self, ParseClusterIdError> {
-        if text.len() != TEXT_SIZE {
-            return Err(ParseClusterIdError);
-        }
-        let mut value = 0u128;
-        for (index, byte) in text.bytes().enumerate() {
-            let digit = ALPHABET.iter().position(|digit| *digit == byte);
-            let digit = digit.ok_or(ParseClusterIdError)? as u128;
-            value = if index + 1 < TEXT_SIZE {
-                value << 6 | digit
-            } else if digit & 15 == 0 {
-                value << 2 | digit >> 4
-            } else {
-                return Err(ParseClusterIdError);
-            };
-        }
-        Ok(Self(value.to_be_bytes()))
+        parse_id(text).map(Self).ok_or(ParseClusterIdError)
+    }
+}
+
+/// A data directory's id, drawn when it is made: a broker that lost its data comes back with
+/// another one. Shown as cluster ids are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DirectoryId(pub [u8; 16]);
+
+impl fmt::Display for DirectoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show_id(self.0, f)
+    }
+}
+
+impl fmt::Debug for DirectoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not a directory id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a directory id: 22 characters of URL-safe base64 expected")]
+pub struct ParseDirectoryIdError;
+
+impl FromStr for DirectoryId {
+    type Err = ParseDirectoryIdError;
+
+    /// Takes exactly what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, ParseDirectoryIdError> {
+        parse_id(text).map(Self).ok_or(ParseDirectoryIdError)
+    }
+}
+
+fn show_id(id: [u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // 128 bits in digits of 6: 21 whole ones, and the last has 2 bits on its left.
+    let value = u128::from_be_bytes(id);
+    for index in 0..TEXT_SIZE {
+        let digit = match 122_usize.checked_sub(6 * index) {
+            Some(shift) => value >> shift,
+            None => value << 4,
+        };
+        write!(f, "{}", char::from(ALPHABET[(digit & 63) as usize]))?;
+    }
+    Ok(())
+}
+
+fn parse_id(text: &str) -> Option<[u8; 16]> {
+    if text.len() != TEXT_SIZE {
+        return None;
+    }
+    let mut value = 0u128;
+    for (index, byte) in text.bytes().enumerate() {
+        let digit = ALPHABET.iter().position(|digit| *digit == byte)? as u128;
+        value = if index + 1 < TEXT_SIZE {
+            value << 6 | digit
+        } else if digit & 15 == 0 {
+            value << 2 | digit >> 4
+        } else {
+            return None;
+        };
+    }
+    Some(value.to_be_bytes())
+}
+
+/// A voter of a cluster, and the data directory that holds what it promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Member {
+    /// The voter.
+    pub node_id: u32,
+    /// Its data directory. A node that comes with another one is not this member.
+    pub directory: DirectoryId,
+}
+
+/// A cluster of several brokers, as it formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// Its voters in order of node id.
+    pub members: Vec<Member>,
+}
+
+impl Membership {
+    /// The directory of a node, if it is a voter.
+    #[must_use]
+    pub fn directory(&self, node_id: u32) -> Option<DirectoryId> {
+        let member = self.members.iter().find(|member| member.node_id == node_id)?;
+        Some(member.directory)
     }
 }
 

@@ -22,6 +22,7 @@ impl Metrics {
         out.sample(&label("version", env!("CARGO_PKG_VERSION")), 1);
         self.requests(&mut out);
         self.connections(&mut out);
+        self.links(&mut out);
         self.topics(&mut out);
         self.disk(&mut out);
         process(&mut out, &Process::read());

@@ -6,14 +6,17 @@
 
 mod encode;
 mod exposition;
+mod links;
 mod names;
 mod process;
 mod source;
 mod values;
 
+pub use links::LinkMetrics;
 pub use source::{BrokerSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, Source};
 pub use values::{Counter, Gauge, Histogram};
 
+use links::Links;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
@@ -30,6 +33,9 @@ pub struct Metrics {
     apis: Box<[Api]>,
     topics: RwLock<BTreeMap<String, Arc<TopicMetrics>>>,
     source: OnceLock<Arc<dyn Source>>,
+    links: Links,
+    /// Frames of other brokers, or of somebody who wants to look like one, that made no sense.
+    pub peer_frames_refused: Counter,
     /// Client connections.
     pub connections: ConnectionMetrics,
     /// Time from the start of a file's sync to its return.
@@ -88,6 +94,8 @@ impl Metrics {
             apis: (0..API_KEYS).map(|_| Api::default()).collect(),
             topics: RwLock::default(),
             source: OnceLock::new(),
+            links: Links::default(),
+            peer_frames_refused: Counter::default(),
             connections: ConnectionMetrics::default(),
             syncs: Histogram::default(),
             sync_failures: Counter::default(),

@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::watch;
 
-use super::frame::{FrameError, FrameReader, write_segments};
+use super::Segments;
+use super::frame::{FrameError, FrameReader};
 use super::listener::Accepted;
 use crate::api::{self, Answer, ApiError};
 use crate::broker::Broker;
@@ -124,7 +125,10 @@ impl Connection {
             }
         }
         self.context.broker().metrics().connections.sent_size.add(size as u64);
-        write_segments(&mut self.writer, &segments).await.map_err(ConnectionError::Write)?;
+        Segments::new(&segments)
+            .write(&mut self.writer, None)
+            .await
+            .map_err(ConnectionError::Write)?;
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 }

@@ -1,15 +1,14 @@
-//! Reading length-prefixed requests from a socket and writing scattered responses to it.
+//! Reading length-prefixed requests from a socket.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Instant;
 
 use crate::budget::{Budget, BudgetShare};
-use crate::limits::{FRAME_READ_TIMEOUT, FREE_FRAME_SIZE, WRITE_SLICES};
+use crate::limits::{FRAME_READ_TIMEOUT, FREE_FRAME_SIZE};
 
 /// Bytes asked of the socket when nothing is known about what comes.
 const READ_SIZE: usize = 16 << 10;
@@ -160,33 +159,12 @@ fn other_protocol(prefix: &[u8; 4]) -> Option<&'static str> {
     }
 }
 
-/// Writes all segments in as few vectored writes as the socket takes.
-pub(crate) async fn write_segments(
-    socket: &mut OwnedWriteHalf,
-    segments: &[Bytes],
-) -> io::Result<()> {
-    let (mut index, mut skip) = (0, 0);
-    while index < segments.len() {
-        let mut slices = Vec::with_capacity(WRITE_SLICES.min(segments.len() - index));
-        slices.push(IoSlice::new(&segments[index][skip..]));
-        slices.extend(segments[index + 1..].iter().take(WRITE_SLICES - 1).map(|s| IoSlice::new(s)));
-        let mut written = socket.write_vectored(&slices).await?;
-        if written == 0 && slices.iter().any(|slice| !slice.is_empty()) {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        while index < segments.len() && written >= segments[index].len() - skip {
-            written -= segments[index].len() - skip;
-            (index, skip) = (index + 1, 0);
-        }
-        skip += written;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Segments;
     use super::*;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::tcp::OwnedWriteHalf;
     use tokio::net::{TcpListener, TcpStream};
 
     async fn pair() -> (TcpStream, TcpStream) {
@@ -261,7 +239,8 @@ mod tests {
             .map(|i| Bytes::from(vec![i as u8; if i % 7 == 0 { 0 } else { i * 13 }]))
             .collect();
         let expected: Vec<u8> = segments.concat();
-        let task = tokio::spawn(async move { write_segments(&mut write, &segments).await });
+        let task =
+            tokio::spawn(async move { Segments::new(&segments).write(&mut write, None).await });
         let mut got = vec![0; expected.len()];
         client.read_exact(&mut got).await.expect("read");
         assert_eq!(got, expected);

@@ -10,10 +10,11 @@ use crate::limits::PEER_RECEIVED_SIZE;
 #[derive(Clone, Debug)]
 pub(super) struct InboundRoom(Arc<Semaphore>);
 
-/// The room that received messages take; it is given back on drop, once they are processed.
-#[derive(Debug, Default)]
+/// The room that received messages take; it is given back with the last clone, once they are
+/// processed.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct InboundShare {
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl InboundRoom {
@@ -24,7 +25,8 @@ impl InboundRoom {
     /// Waits for room for `size` bytes. What is larger than all there is takes all of it.
     pub(super) async fn take(&self, size: usize) -> InboundShare {
         let size = u32::try_from(size).unwrap_or(u32::MAX).min(PEER_RECEIVED_SIZE);
-        InboundShare { _permit: self.0.clone().acquire_many_owned(size).await.ok() }
+        let permit = self.0.clone().acquire_many_owned(size).await.ok();
+        InboundShare { _permit: permit.map(Arc::new) }
     }
 }
 

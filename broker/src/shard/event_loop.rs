@@ -127,6 +127,11 @@ impl Shard {
                 match request {
                     ShardRequest::Append(request) => self.append(request, now_ms)?,
                     ShardRequest::Trim { key, before, reply } => self.trim(key, before, reply)?,
+                    // Replicas have no peers yet.
+                    ShardRequest::Peer { from, messages, share } => {
+                        tracing::debug!(%from, count = messages.len(), "messages are dropped");
+                        drop(share);
+                    }
                     ShardRequest::Stop { reply } => {
                         self.stop(reply);
                         return Ok(());

@@ -11,9 +11,11 @@ mod reconcile;
 mod unwritten;
 
 use synod_log::key::PartitionKey;
+use synod_paxos::NodeId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::partition::AppendRequest;
+use crate::peers::{InboundShare, PartitionMessage};
 
 pub(crate) use event_loop::{Shard, ShardParts, Storage, unix_time_ms};
 pub(crate) use open::{Copies, OpenError, Past, open_partition, purge_deleted};
@@ -25,6 +27,8 @@ pub(crate) enum ShardRequest {
     Append(AppendRequest),
     /// Drop the records of a partition before an offset; `None` is the high watermark.
     Trim { key: PartitionKey, before: Option<u64>, reply: oneshot::Sender<Result<u64, TrimError>> },
+    /// Messages of another broker's replicas. The share goes once they are processed.
+    Peer { from: NodeId, messages: Vec<PartitionMessage>, share: InboundShare },
     /// Sync everything, close all partitions and end the loop.
     Stop { reply: oneshot::Sender<()> },
 }

@@ -224,7 +224,7 @@ fn the_largest_message_fits_a_frame() {
     };
     // A batch of one empty record takes 68 bytes.
     let largest = accept(REPLICA_MESSAGE_SIZE / 68 + 1);
-    assert_eq!(decode(&encode(vec![largest.clone()])).expect("fits"), [largest.clone()]);
+    assert_eq!(decode(&encode(vec![largest.clone()])).expect("fits"), vec![largest.clone()]);
     // Several of them travel in several frames, in order; what no frame holds is left out.
     let unsendable = accept(PEER_HEADER_SIZE / 30);
     let messages = vec![largest.clone(), largest.clone(), unsendable, accept(1), accept(0)];
