@@ -18,6 +18,7 @@ pub struct ClientConfig {
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) operation_timeout: Duration,
+    pub(crate) suspect_after: Duration,
     pub(crate) metadata_max_age: Duration,
     pub(crate) backoff_first: Duration,
     pub(crate) backoff_max: Duration,
@@ -32,9 +33,10 @@ impl ClientConfig {
         Self {
             brokers: brokers.into_iter().map(address).collect(),
             client_id: "synod".into(),
-            connect_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             operation_timeout: Duration::from_secs(60),
+            suspect_after: Duration::from_millis(500),
             metadata_max_age: Duration::from_secs(300),
             backoff_first: Duration::from_millis(50),
             backoff_max: Duration::from_secs(1),
@@ -48,7 +50,8 @@ impl ClientConfig {
         self
     }
 
-    /// Longest wait for one address to accept a connection. Default 10 s.
+    /// Longest wait for one address to accept a connection, and again for it to name its versions.
+    /// Default 5 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -64,6 +67,14 @@ impl ClientConfig {
     /// Longest time an operation such as creating a topic may take, retries included. Default 60 s.
     pub fn operation_timeout(mut self, timeout: Duration) -> Self {
         self.operation_timeout = timeout;
+        self
+    }
+
+    /// How long a broker may be silent before it is suspected: then questions that any broker can
+    /// answer go to another one as well, and the cluster is asked who leads the silent one's
+    /// partitions by now. No request is given up for a suspicion alone. Default 500 ms.
+    pub fn suspect_after(mut self, silence: Duration) -> Self {
+        self.suspect_after = silence;
         self
     }
 

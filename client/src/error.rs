@@ -198,6 +198,7 @@ fn remedy_of(code: ErrorCode) -> Remedy {
         | ErrorCode::INCONSISTENT_TOPIC_ID
         | ErrorCode::LISTENER_NOT_FOUND
         | ErrorCode::REPLICA_NOT_AVAILABLE
+        | ErrorCode::BROKER_NOT_AVAILABLE
         | ErrorCode::KAFKA_STORAGE_ERROR
         | ErrorCode::NOT_CONTROLLER => Remedy::RefreshMetadata,
         code if code.is_retriable() => Remedy::Retry,

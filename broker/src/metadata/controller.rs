@@ -9,6 +9,9 @@ mod create_partitions;
 mod create_topics;
 mod delete_topics;
 mod draft;
+mod failover;
+mod handover;
+mod leadership;
 mod lifecycle;
 
 use super::{
@@ -23,6 +26,8 @@ pub use configs::alter_configs;
 pub use create_partitions::create_partitions;
 pub use create_topics::{create_topics, validate_topic_name};
 pub use delete_topics::delete_topics;
+pub use failover::{APPOINTMENTS_PER_BATCH, Resignations, failover};
+pub use handover::{RETURN_STEADY_TICKS, elect_leaders, return_leadership, shut_down};
 pub use lifecycle::{allocate_producer_ids, begin_control, register_broker};
 
 /// Round of a partition's first appointment; 0 means "none yet" to the core.

@@ -4,8 +4,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A refusal with its kind, which decides the wire's error code, and a sentence for the user.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct AdminError {
     /// What sort of refusal it is.
@@ -30,7 +32,8 @@ impl From<std::io::Error> for AdminError {
 }
 
 /// The sorts of refusals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AdminErrorKind {
     /// The topic's name breaks a rule, or collides with another name.
     InvalidTopicName,
@@ -56,6 +59,12 @@ pub enum AdminErrorKind {
     TopicDeletionDisabled,
     /// No such broker.
     UnknownBroker,
+    /// The preferred leader cannot lead now.
+    PreferredLeaderNotAvailable,
+    /// No replica can lead now.
+    EligibleLeadersNotAvailable,
+    /// The partition has the leader that was asked for.
+    ElectionNotNeeded,
     /// The request came from an incarnation of a broker that has been replaced.
     StaleIncarnation,
     /// This broker does not lead the metadata group; nothing was done.

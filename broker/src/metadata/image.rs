@@ -7,6 +7,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     ids::{BrokerId, TopicId},
     record::{ConfigScope, Endpoint, Listener, MetadataRecord},
@@ -57,7 +59,7 @@ impl BrokerImage {
 }
 
 /// A topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopicImage {
     /// Its id.
     pub id: TopicId,
@@ -101,7 +103,7 @@ impl TopicImage {
 }
 
 /// A partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionImage {
     /// The ordered replica set; the first is the preferred leader. Never empty.
     pub replicas: Arc<[BrokerId]>,

@@ -3,11 +3,13 @@
 pub mod broker_config_table;
 pub mod config_key;
 pub mod config_view;
+pub mod connectivity;
 pub mod controller;
 pub mod error;
 pub mod handle;
 pub mod ids;
 pub mod image;
+pub mod pacing;
 pub mod placement;
 pub mod publish;
 pub mod record;

@@ -1,9 +1,13 @@
 //! What can be asked of the controller, and what it answers: free of the wire's types.
 
-use super::{BrokerId, TopicId, TopicImage, error::AdminError, record::Endpoint};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    BrokerId, TopicId, TopicImage, error::AdminError, image::PartitionImage, record::Endpoint,
+};
 
 /// Creates topics; each succeeds or fails by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateTopics {
     /// The topics.
     pub topics: Vec<NewTopic>,
@@ -12,7 +16,7 @@ pub struct CreateTopics {
 }
 
 /// A topic to create.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewTopic {
     /// The id it will have, drawn at random by whoever made the request.
     pub id: TopicId,
@@ -44,7 +48,7 @@ impl NewTopic {
 }
 
 /// Names a topic to delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TopicRef {
     /// By name.
     Name(String),
@@ -53,7 +57,7 @@ pub enum TopicRef {
 }
 
 /// A topic that was deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedTopic {
     /// Its id.
     pub id: TopicId,
@@ -62,7 +66,7 @@ pub struct DeletedTopic {
 }
 
 /// Adds partitions to topics; each succeeds or fails by itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatePartitions {
     /// The topics.
     pub topics: Vec<MorePartitions>,
@@ -71,7 +75,7 @@ pub struct CreatePartitions {
 }
 
 /// How a topic is to grow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MorePartitions {
     /// The topic's name.
     pub name: String,
@@ -82,7 +86,7 @@ pub struct MorePartitions {
 }
 
 /// Changes settings; each resource succeeds or fails by itself and as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlterConfigs {
     /// The changes, at most one per resource.
     pub resources: Vec<ResourceChange>,
@@ -91,7 +95,7 @@ pub struct AlterConfigs {
 }
 
 /// Changes to one resource's settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceChange {
     /// Whose settings.
     pub resource: ConfigResource,
@@ -102,7 +106,7 @@ pub struct ResourceChange {
 }
 
 /// Whose settings a request is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ConfigResource {
     /// The topic of that name.
     Topic(String),
@@ -113,7 +117,7 @@ pub enum ConfigResource {
 }
 
 /// A change of one setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigChange {
     /// The setting's name.
     pub name: String,
@@ -122,7 +126,7 @@ pub struct ConfigChange {
 }
 
 /// What to do with a setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConfigOperation {
     /// Give it this value.
     Set(String),
@@ -135,7 +139,7 @@ pub enum ConfigOperation {
 }
 
 /// Says that a broker's process has started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterBroker {
     /// The broker's number.
     pub broker: BrokerId,
@@ -149,8 +153,102 @@ pub struct RegisterBroker {
     pub start: u64,
 }
 
+/// Why a broker does not lead a partition that it was appointed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResignReason {
+    /// It led, and heard from no majority any more.
+    QuorumLost,
+    /// No majority promised to follow it.
+    PromisesMissing,
+    /// Its replica has promised a higher round than it was appointed in.
+    Stale {
+        /// That round.
+        promised_round: u32,
+    },
+    /// Its own log is damaged.
+    Faulty,
+}
+
+/// A leader that gives up one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resigned {
+    /// The appointed leader.
+    pub broker: BrokerId,
+    /// The round of its appointment.
+    pub round: u32,
+    /// Why.
+    pub reason: ResignReason,
+}
+
+impl Resigned {
+    /// Whether it speaks of the leader that is appointed now.
+    #[must_use]
+    pub fn is_of(&self, partition: &PartitionImage) -> bool {
+        (self.broker, self.round) == (partition.leader, partition.round)
+    }
+}
+
+/// Tells the controller that this broker cannot lead partitions it was appointed for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resign {
+    /// The appointed leader, who asks.
+    pub broker: BrokerId,
+    /// The partitions, with round and reason.
+    pub partitions: Vec<(TopicId, u32, u32, ResignReason)>,
+}
+
+/// A partition as its leader knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LedPartition {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition's index.
+    pub partition: u32,
+    /// The round in which it is led.
+    pub round: u32,
+}
+
+/// A leader nominates the preferred replicas of partitions: they have caught up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnLeadership {
+    /// The present leader, who asks.
+    pub broker: BrokerId,
+    /// The partitions.
+    pub partitions: Vec<LedPartition>,
+}
+
+/// A broker is about to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShutDown {
+    /// The broker, who asks.
+    pub broker: BrokerId,
+    /// Its life.
+    pub incarnation: TopicId,
+}
+
+/// Moves leaders on an operator's request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElectLeaders {
+    /// Only to the preferred replicas; else to any, where the leader cannot lead.
+    pub preferred: bool,
+    /// Topic names and indexes, unchecked; `None`: all partitions.
+    pub partitions: Option<Vec<(String, i32)>>,
+}
+
+/// What became of one partition's election.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElectionOutcome {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's index.
+    pub partition: i32,
+    /// Whether it has a new leader.
+    pub outcome: Result<(), AdminError>,
+}
+
 /// Begins a controller's work in a round of the metadata group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeginControl {
     /// The new controller.
     pub broker: BrokerId,
@@ -161,7 +259,7 @@ pub struct BeginControl {
 }
 
 /// A block of producer ids, for one broker alone and for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProducerIdBlock {
     /// The first id.
     pub start: u64,

@@ -12,7 +12,7 @@ use synod_wire::{ErrorCode, Str};
 
 use super::topics::moved;
 use super::{Admin, only};
-use crate::{Connection, Error};
+use crate::Error;
 
 /// What has settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +125,13 @@ impl Admin {
             ..DescribeConfigsRequest::default()
         };
         let attempt = || async {
-            let response = self.config_broker(resource).await?.send(&request).await?;
+            // A broker is asked itself; topics are known to every broker.
+            let response = match resource {
+                ConfigResource::Topic(_) => self.cluster.ask_any(&request).await?,
+                ConfigResource::Broker(id) => {
+                    self.cluster.broker(*id).await?.send(&request).await?
+                }
+            };
             let answer = only(response.results, &resource.to_string())?;
             let context = || resource.to_string();
             Error::check(answer.error_code, context, answer.error_message.as_deref())?;
@@ -163,14 +169,6 @@ impl Admin {
             .await?;
         let answer = only(response.responses, &context())?;
         Error::check(answer.error_code, context, answer.error_message.as_deref())
-    }
-
-    /// A broker is asked itself; topics are known to every broker.
-    async fn config_broker(&self, resource: &ConfigResource) -> Result<Connection, Error> {
-        match resource {
-            ConfigResource::Topic(_) => self.cluster.any_broker().await,
-            ConfigResource::Broker(id) => self.cluster.broker(*id).await,
-        }
     }
 }
 

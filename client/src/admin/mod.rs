@@ -20,6 +20,7 @@ mod records;
 mod topics;
 
 use synod_wire::Request;
+use tokio::time::sleep;
 
 use crate::{Cluster, Error};
 
@@ -63,7 +64,15 @@ impl Admin {
     ) -> Result<R::Response, Error> {
         let attempt = || async {
             let connection = self.cluster.controller().await?;
-            match connection.send(request).await {
+            let controller = self.cluster.metadata().controller();
+            let answer = tokio::select! {
+                answer = connection.send(request) => answer,
+                () = self.lost(controller) => Err(Error::Disconnected {
+                    address: connection.address().into(),
+                    reason: "it keeps silent and has left the cluster".into(),
+                }),
+            };
+            match answer {
                 Ok(response) => {
                     check(&response)?;
                     Ok(Ok(response))
@@ -75,6 +84,24 @@ impl Admin {
         self.cluster.retry(attempt).await?
     }
 
+    /// Returns once the cluster no longer counts `controller` among its live brokers. Asks only
+    /// when an answer has been long in coming. That another broker is named as controller says
+    /// nothing: Apache Kafka names any.
+    async fn lost(&self, controller: Option<i32>) {
+        let mut pause = self.cluster.config().suspect_after;
+        loop {
+            sleep(pause).await;
+            // If nobody answers now, the request under way is all there is.
+            let known = self.cluster.refresh_metadata().await;
+            if let (Ok(known), Some(id)) = (known, controller)
+                && known.broker(id).is_none()
+            {
+                return;
+            }
+            pause = pause.saturating_mul(2);
+        }
+    }
+
     /// Sends a question to any broker.
     async fn ask<R: Request>(
         &self,
@@ -82,7 +109,7 @@ impl Admin {
         check: impl Fn(&R::Response) -> Result<(), Error>,
     ) -> Result<R::Response, Error> {
         let attempt = || async {
-            let response = self.cluster.any_broker().await?.send(request).await?;
+            let response = self.cluster.ask_any(request).await?;
             check(&response)?;
             Ok(response)
         };

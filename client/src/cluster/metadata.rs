@@ -128,6 +128,12 @@ impl Metadata {
         self.topics.get(topic)?.partition(partition)?.leader
     }
 
+    /// The round in which a partition's leader leads; -1 if unknown.
+    pub fn leader_epoch(&self, topic: &str, partition: i32) -> i32 {
+        let known = self.topics.get(topic).and_then(|topic| topic.partition(partition));
+        known.map_or(-1, |partition| partition.leader_epoch)
+    }
+
     /// This picture brought up to date by an answer. `whole` says that the answer lists every
     /// topic, so that others are gone; else topics it does not mention stay.
     pub(super) fn updated(&self, response: MetadataResponse, whole: bool) -> Self {

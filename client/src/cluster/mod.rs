@@ -1,20 +1,25 @@
 //! A cluster: its metadata, and a connection to each of its brokers.
 
+mod any;
+mod channel;
 mod metadata;
 mod offsets;
 mod partitioned;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synod_wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use synod_wire::{ErrorCode, Str};
 use tokio::time::{Instant, sleep};
 
-use crate::backoff::{Backoff, random_below};
+use crate::backoff::Backoff;
 use crate::{ClientConfig, Connection, Error, Remedy};
 
+use channel::Slot;
+
+pub(crate) use channel::Channel;
 pub use metadata::{Broker, Metadata, Partition, Topic};
 pub use offsets::{FoundOffset, Isolation, OffsetSpec};
 pub use partitioned::{PerPartition, TopicPartition};
@@ -31,6 +36,8 @@ struct Inner {
     state: Mutex<State>,
     /// One refresh at a time; those who wait for it may find their question answered.
     refreshing: tokio::sync::Mutex<()>,
+    /// Numbers the channels.
+    next_channel: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -39,14 +46,15 @@ struct State {
     refreshed_at: Instant,
     /// Topics that refreshes ask for.
     wanted: BTreeSet<Arc<str>>,
-    /// A slot per broker; its lock is held while connecting, so that two do not connect at once.
-    slots: BTreeMap<i32, Slot>,
+    /// A slot per broker and channel; its lock is held while connecting, so that two do not
+    /// connect at once.
+    slots: BTreeMap<(i32, u64), Slot>,
     /// The connection over which the cluster was found: it may lead to an address that is not
     /// advertised.
     seed: Option<Connection>,
+    /// Brokers that kept silent lately, and until when they come last.
+    shunned: BTreeMap<i32, Instant>,
 }
-
-type Slot = Arc<tokio::sync::Mutex<Option<(String, Connection)>>>;
 
 impl Cluster {
     /// Finds the cluster through any of the configured addresses.
@@ -62,8 +70,14 @@ impl Cluster {
             wanted: BTreeSet::new(),
             slots: BTreeMap::new(),
             seed: None,
+            shunned: BTreeMap::new(),
         };
-        let inner = Inner { config, state: Mutex::new(state), refreshing: Default::default() };
+        let inner = Inner {
+            config,
+            state: Mutex::new(state),
+            refreshing: Default::default(),
+            next_channel: AtomicU64::new(channel::SHARED + 1),
+        };
         let cluster = Self { inner: Arc::new(inner) };
         cluster.refresh(Ask::Wanted).await?;
         Ok(cluster)
@@ -147,60 +161,6 @@ impl Cluster {
         self.state().wanted.remove(name);
     }
 
-    /// A connection to the broker with this id, opened if there is none.
-    ///
-    /// # Errors
-    /// As [`Connection::open`]; [`Error::Broker`] when the cluster has no such broker.
-    pub async fn broker(&self, id: i32) -> Result<Connection, Error> {
-        let (slot, address) = {
-            let mut state = self.state();
-            let Some(broker) = state.metadata.broker(id) else {
-                let code = ErrorCode::BROKER_NOT_AVAILABLE;
-                return Err(Error::broker(code, format!("broker {id}"), None));
-            };
-            let address = broker.address();
-            (state.slots.entry(id).or_default().clone(), address)
-        };
-        let mut slot = slot.lock().await;
-        match &*slot {
-            Some((to, connection)) if *to == address && !connection.is_closed() => {
-                Ok(connection.clone())
-            }
-            _ => {
-                *slot = None;
-                let connection = Connection::open(&address, &self.inner.config).await?;
-                *slot = Some((address, connection.clone()));
-                Ok(connection)
-            }
-        }
-    }
-
-    /// A connection to any broker: one that is open, else a live broker at random, else a bootstrap
-    /// address.
-    ///
-    /// # Errors
-    /// [`Error::NoBroker`] with every address's reason.
-    pub async fn any_broker(&self) -> Result<Connection, Error> {
-        if let Some(connection) = self.open_connection() {
-            return Ok(connection);
-        }
-        let mut reasons = String::new();
-        for address in self.addresses() {
-            match Connection::open(&address, &self.inner.config).await {
-                Ok(connection) => {
-                    self.state().seed = Some(connection.clone());
-                    return Ok(connection);
-                }
-                Err(error) => {
-                    let separator = if reasons.is_empty() { "" } else { "; " };
-                    // Writing to a string cannot fail.
-                    let _ = write!(reasons, "{separator}{error}");
-                }
-            }
-        }
-        Err(Error::NoBroker { reasons: reasons.into() })
-    }
-
     /// A connection to the controller, or to any broker of a cluster that names none.
     ///
     /// # Errors
@@ -281,42 +241,14 @@ impl Cluster {
             allow_auto_topic_creation: matches!(ask, Ask::One(_, true)),
             ..MetadataRequest::default()
         };
-        let connection = self.any_broker().await?;
-        let response = match connection.send(&request).await {
-            Ok(response) => response,
-            // An open connection may have died unnoticed; the next try finds a live broker.
-            Err(error) if error.is_retriable() => self.any_broker().await?.send(&request).await?,
-            Err(error) => return Err(error),
-        };
+        let response = self.ask_any(&request).await?;
         let mut state = self.state();
         let metadata = Arc::new(state.metadata.updated(response, matches!(ask, Ask::All)));
         state.metadata = metadata.clone();
         state.refreshed_at = started;
-        state.slots.retain(|id, _| metadata.broker(*id).is_some());
+        state.shunned.retain(|_, until| *until > started);
+        state.slots.retain(|(id, _), _| metadata.broker(*id).is_some());
         Ok(metadata)
-    }
-
-    /// A connection that is open and not busy connecting.
-    fn open_connection(&self) -> Option<Connection> {
-        let state = self.state();
-        let seed = state.seed.iter().cloned();
-        let brokers =
-            state.slots.values().filter_map(|slot| Some(slot.try_lock().ok()?.as_ref()?.1.clone()));
-        seed.chain(brokers).find(|connection| !connection.is_closed())
-    }
-
-    /// Addresses to try: known brokers from a random one on, then the bootstrap addresses likewise.
-    fn addresses(&self) -> Vec<String> {
-        let metadata = self.metadata();
-        let known: Vec<String> = metadata.brokers().map(Broker::address).collect();
-        let configured = self.inner.config.brokers.iter().map(|address| address.to_string());
-        let mut addresses = rotated(known);
-        for address in rotated(configured.collect()) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-        addresses
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -334,12 +266,4 @@ enum Ask<'a> {
     All,
     /// One; true: it may be created.
     One(&'a str, bool),
-}
-
-fn rotated(mut addresses: Vec<String>) -> Vec<String> {
-    if !addresses.is_empty() {
-        let middle = random_below(addresses.len());
-        addresses.rotate_left(middle);
-    }
-    addresses
 }

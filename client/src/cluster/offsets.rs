@@ -74,6 +74,12 @@ impl Cluster {
         isolation: Isolation,
     ) -> PerPartition<Option<FoundOffset>> {
         self.ask_leaders(partitions, |connection, partitions| {
+            let metadata = self.metadata();
+            let with_epoch = |partition: TopicPartition| {
+                let epoch = metadata.leader_epoch(&partition.topic, partition.partition);
+                (partition, epoch)
+            };
+            let partitions = partitions.into_iter().map(with_epoch).collect();
             ask(connection, partitions, spec, isolation)
         })
         .await
@@ -82,15 +88,16 @@ impl Cluster {
 
 async fn ask(
     connection: Connection,
-    partitions: Vec<TopicPartition>,
+    partitions: Vec<(TopicPartition, i32)>,
     spec: OffsetSpec,
     isolation: Isolation,
 ) -> Result<PerPartition<Option<FoundOffset>>, Error> {
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
-    for partition in &partitions {
+    for (partition, leader_epoch) in &partitions {
         let asked = ListOffsetsPartition {
             partition_index: partition.partition,
-            current_leader_epoch: -1,
+            // A broker that was leader once must not answer for the one that is.
+            current_leader_epoch: *leader_epoch,
             timestamp: spec.timestamp(),
             ..ListOffsetsPartition::default()
         };

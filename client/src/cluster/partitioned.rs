@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use synod_wire::ErrorCode;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Cluster;
 use crate::{Connection, Error};
@@ -53,6 +54,7 @@ impl Cluster {
         let mut open: Vec<TopicPartition> = partitions.into_iter().collect();
         let mut results = PerPartition::new();
         let mut hopeless = BTreeSet::new();
+        let mut patience = self.config().suspect_after.saturating_mul(4);
         loop {
             let by_leader = self.by_leader(std::mem::take(&mut open), &mut results).await;
             hopeless.extend(results.iter().filter_map(|(partition, result)| {
@@ -62,7 +64,10 @@ impl Cluster {
                     && !by_leader.values().flatten().any(|asked| asked == partition);
                 unknown.then(|| partition.clone())
             }));
-            self.ask_once(by_leader, &ask, &mut results).await;
+            patience = patience.min(self.config().request_timeout);
+            self.ask_once(by_leader, &ask, patience, &mut results).await;
+            // A broker that is slow and not dead gets more time in the next round.
+            patience = patience.saturating_mul(2);
             open.extend(results.iter().filter_map(|(partition, result)| {
                 let error = result.as_ref().err()?;
                 let unknown = hopeless.contains(partition);
@@ -100,17 +105,16 @@ impl Cluster {
         &self,
         by_leader: BTreeMap<i32, Vec<TopicPartition>>,
         ask: &F,
+        patience: Duration,
         results: &mut PerPartition<T>,
     ) where
         F: Fn(Connection, Vec<TopicPartition>) -> Answer,
         Answer: Future<Output = Result<PerPartition<T>, Error>>,
     {
         let asked = by_leader.into_iter().map(|(leader, partitions)| async move {
-            let answer = match self.broker(leader).await {
-                Ok(connection) => ask(connection, partitions.clone()).await,
-                Err(error) => Err(error),
-            };
-            (partitions, answer)
+            let answer = async { ask(self.broker(leader).await?, partitions.clone()).await };
+            let answer = timeout(patience, answer).await;
+            (partitions, answer.unwrap_or_else(|_| Err(self.silent(leader, patience))))
         });
         for (partitions, answer) in join_all(asked).await {
             let mut answer = answer.map_err(Arc::new);
@@ -126,6 +130,13 @@ impl Cluster {
                 results.insert(partition, result);
             }
         }
+    }
+
+    /// The error for a broker that does not answer in time.
+    fn silent(&self, broker: i32, after: Duration) -> Error {
+        let address = self.metadata().broker(broker).map(|broker| broker.address());
+        let address = address.unwrap_or_else(|| format!("broker {broker}"));
+        Error::Timeout { address: address.into(), after }
     }
 
     /// The broker that leads a partition, as far as known.

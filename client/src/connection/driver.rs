@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec, LengthDelimitedCodecError};
 
+use super::pulse::Pulse;
 use crate::Error;
 
 /// Requests under way on one connection; more wait in the queue.
@@ -54,6 +55,7 @@ pub(super) struct Driver {
     in_flight: VecDeque<Expected>,
     address: Arc<str>,
     max_response_size: usize,
+    pulse: Arc<Pulse>,
 }
 
 impl Driver {
@@ -62,6 +64,7 @@ impl Driver {
         queue: mpsc::Receiver<Outgoing>,
         address: Arc<str>,
         max_response_size: usize,
+        pulse: Arc<Pulse>,
     ) -> Self {
         let (reader, writer) = stream.into_split();
         let codec = LengthDelimitedCodec::builder()
@@ -76,6 +79,7 @@ impl Driver {
             in_flight: VecDeque::new(),
             address,
             max_response_size,
+            pulse,
         }
     }
 
@@ -129,6 +133,9 @@ impl Driver {
 
     fn handle_outgoing(&mut self, outgoing: Outgoing) {
         self.unwritten.extend(outgoing.frame.into_segments());
+        if outgoing.expected.is_some() && self.in_flight.is_empty() {
+            self.pulse.set_waiting(true);
+        }
         self.in_flight.extend(outgoing.expected);
     }
 
@@ -151,6 +158,7 @@ impl Driver {
             self.in_flight.push_front(expected);
             return Err(self.protocol(format!("answer {correlation_id} instead of {wanted}")));
         }
+        self.pulse.set_waiting(!self.in_flight.is_empty());
         let _ = expected.reply.send(Ok(frame));
         Ok(())
     }

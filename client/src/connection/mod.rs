@@ -2,6 +2,7 @@
 
 mod driver;
 mod pending;
+mod pulse;
 mod versions;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{ClientConfig, Error};
 use driver::{Driver, Expected, Outgoing};
+use pulse::Pulse;
 
 pub use pending::Pending;
 pub(crate) use versions::Versions;
@@ -40,6 +42,7 @@ struct Shared {
     versions: Versions,
     next_correlation_id: AtomicI32,
     requests: mpsc::Sender<Outgoing>,
+    pulse: Arc<Pulse>,
 }
 
 impl Connection {
@@ -63,7 +66,9 @@ impl Connection {
         stream.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
         let (requests, queue) = mpsc::channel(QUEUE_LENGTH);
         let address: Arc<str> = address.into();
-        let driver = Driver::new(stream, queue, address.clone(), config.max_response_size);
+        let pulse = Arc::new(Pulse::new());
+        let driver =
+            Driver::new(stream, queue, address.clone(), config.max_response_size, pulse.clone());
         tokio::spawn(driver.run());
         let mut shared = Shared {
             address,
@@ -72,8 +77,9 @@ impl Connection {
             versions: Versions::unknown(),
             next_correlation_id: AtomicI32::new(0),
             requests,
+            pulse,
         };
-        shared.versions = versions::negotiate(&shared).await?;
+        shared.versions = versions::negotiate(&shared, config.connect_timeout).await?;
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -85,6 +91,17 @@ impl Connection {
     /// Whether the connection has ended; requests would fail.
     pub fn is_closed(&self) -> bool {
         self.shared.requests.is_closed()
+    }
+
+    /// How long it has kept us waiting: since the oldest unanswered request went out, or since the
+    /// last answer if one came later. `None` when nothing is awaited.
+    pub fn silence(&self) -> Option<Duration> {
+        self.shared.pulse.silence()
+    }
+
+    /// Whether both handles are of the same connection.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// The highest version of a request that both sides know.

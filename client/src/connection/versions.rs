@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use synod_wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use synod_wire::{ErrorCode, Message, Request};
@@ -44,14 +45,13 @@ impl Versions {
 }
 
 /// Asks the broker for its versions, in the highest version it understands.
-pub(super) async fn negotiate(connection: &Shared) -> Result<Versions, Error> {
+pub(super) async fn negotiate(connection: &Shared, within: Duration) -> Result<Versions, Error> {
     let mut version = *ApiVersionsRequest::VERSIONS.end();
     let request = ApiVersionsRequest {
         client_software_name: "synod".into(),
         client_software_version: env!("CARGO_PKG_VERSION").into(),
         ..ApiVersionsRequest::default()
     };
-    let within = connection.request_timeout;
     loop {
         let bytes = connection.start(&request, version, within).await?.bytes().await?;
         let unsupported = ErrorCode::UNSUPPORTED_VERSION.code().to_be_bytes();

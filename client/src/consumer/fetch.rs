@@ -19,6 +19,8 @@ pub(super) struct Asked {
     pub(super) partition: TopicPartition,
     pub(super) offset: i64,
     pub(super) leader_epoch: i32,
+    /// Round of the last batch before the offset; -1 if unknown.
+    pub(super) last_epoch: i32,
     pub(super) generation: u64,
 }
 
@@ -30,7 +32,7 @@ pub(super) fn request(config: &ConsumerConfig, asked: &[Asked]) -> FetchRequest 
             partition: asked.partition.partition,
             current_leader_epoch: asked.leader_epoch,
             fetch_offset: asked.offset,
-            last_fetched_epoch: -1,
+            last_fetched_epoch: asked.last_epoch,
             log_start_offset: -1,
             partition_max_bytes: config.max_partition_fetch_size,
             ..FetchPartition::default()
@@ -72,6 +74,8 @@ pub(super) struct Content {
     pub(super) high_watermark: i64,
     /// Where the next fetch goes on; the offset asked for when nothing came.
     pub(super) next_offset: i64,
+    /// The records from here on are not those that were read: an election took them back.
+    pub(super) diverges_at: Option<i64>,
 }
 
 /// Takes an answer apart. `asked` tells at which offset each partition was asked.
@@ -128,6 +132,7 @@ fn content(data: PartitionData, asked: &Asked) -> Result<Content, Error> {
         aborted: aborted.collect(),
         high_watermark: data.high_watermark,
         next_offset,
+        diverges_at: Some(data.diverging_epoch.end_offset).filter(|&end| end >= 0),
     })
 }
 

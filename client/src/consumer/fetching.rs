@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
+use synod_wire::ErrorCode;
 use synod_wire::messages::fetch::FetchResponse;
 use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{self, Asked, Content};
 use super::fetched::Fetched;
+use super::inquiry::{Inquiry, Lateness};
 use super::position::{self, Position};
 use super::{Consumer, ConsumerRecord, OffsetReset, Start};
 use crate::cluster::TopicPartition;
@@ -102,6 +104,7 @@ impl Consumer {
         if self.buffered_size >= self.config.max_buffered_size {
             return wake_at;
         }
+        wake_at = [wake_at, self.suspect(now)].into_iter().flatten().min();
         let metadata = self.cluster.metadata();
         let mut by_leader: BTreeMap<i32, Vec<Asked>> = BTreeMap::new();
         for (partition, position) in &self.partitions {
@@ -118,11 +121,12 @@ impl Consumer {
                 self.wants_refresh = true;
                 continue;
             };
-            if !self.busy.contains(&leader) {
+            if !self.inquiries.contains_key(&leader) {
                 by_leader.entry(leader).or_default().push(Asked {
                     partition: partition.clone(),
                     offset: position.fetch_offset,
                     leader_epoch: known.leader_epoch,
+                    last_epoch: position.last_epoch,
                     generation: position.generation,
                 });
             }
@@ -131,25 +135,61 @@ impl Consumer {
             self.turn = self.turn.wrapping_add(1);
             let first = self.turn % asked.len();
             asked.rotate_left(first);
-            self.start_fetch(leader, asked);
+            self.start_fetch(leader, asked, now);
         }
         let refresh_at = self.refresh(now);
         [wake_at, refresh_at].into_iter().flatten().min()
     }
 
-    fn start_fetch(&mut self, leader: i32, asked: Vec<Asked>) {
-        self.busy.insert(leader);
+    fn start_fetch(&mut self, leader: i32, asked: Vec<Asked>, now: Instant) {
         let request = fetch::request(&self.config, &asked);
-        let cluster = self.cluster.clone();
+        let client = self.cluster.config();
         // The broker may rightly take the time it is given.
-        let within = cluster.config().request_timeout + self.config.max_fetch_wait;
+        let within = client.request_timeout + self.config.max_fetch_wait;
+        let due = now + self.config.max_fetch_wait + client.suspect_after;
+        let inquiry = Inquiry::new(asked.clone(), due);
+        let given_up = inquiry.given_up();
+        self.inquiries.insert(leader, inquiry);
+        let channel = self.channel.clone();
         self.under_way.push(Box::pin(async move {
+            let mut connection = None;
             let answer = async {
-                let connection = cluster.broker(leader).await?;
-                connection.start(&request, within).await?.await
+                let open = connection.insert(channel.broker(leader).await?);
+                open.start(&request, within).await?.await
             };
-            Outcome::Fetched(leader, asked, answer.await)
+            let answer = tokio::select! {
+                answer = answer => Some(answer),
+                () = given_up.cancelled() => None,
+            };
+            let answer = answer.unwrap_or_else(|| {
+                if let Some(silent) = &connection {
+                    channel.discard(leader, silent);
+                }
+                let code = ErrorCode::NOT_LEADER_OR_FOLLOWER;
+                Err(Error::broker(code, format!("broker {leader}"), None))
+            });
+            Outcome::Fetched(leader, asked, answer)
         }));
+    }
+
+    /// Looks at every leader that is late with its answer: has the cluster asked who leads now, and
+    /// gives up what was asked of one that leads no more. Returns when to look again.
+    fn suspect(&mut self, now: Instant) -> Option<Instant> {
+        let pause = self.cluster.config().suspect_after / 2;
+        let metadata = self.cluster.metadata();
+        let mut wake_at: Option<Instant> = None;
+        for (&leader, inquiry) in &mut self.inquiries {
+            let at = match inquiry.lateness(&metadata, leader, pause, now) {
+                Lateness::None(at) => at,
+                Lateness::GivenUp => continue,
+                Lateness::Ask(at) => {
+                    self.wants_refresh = true;
+                    at
+                }
+            };
+            wake_at = Some(wake_at.map_or(at, |known| known.min(at)));
+        }
+        wake_at
     }
 
     /// Asks for fresh metadata when something said so or when it is old. Returns when that is
@@ -183,7 +223,7 @@ impl Consumer {
             }
             Outcome::Reset(asked, offset) => self.handle_reset(&asked, offset),
             Outcome::Fetched(leader, asked, answer) => {
-                self.busy.remove(&leader);
+                self.inquiries.remove(&leader);
                 let answers = answer.and_then(|response| fetch::answers(response, &asked));
                 let answers = match answers {
                     Ok(answers) => answers,
@@ -214,8 +254,9 @@ impl Consumer {
     ) -> Result<(), Error> {
         let Some(position) = self.current(asked) else { return Ok(()) };
         match answer {
+            Ok(Content { diverges_at: Some(end), .. }) => self.go_back(asked, end),
             Ok(content) => {
-                position.handle_fetched(content.next_offset, content.high_watermark);
+                position.handle_fetched(&content);
                 if !content.batches.is_empty() {
                     let Content { batches, aborted, .. } = content;
                     let partition = asked.partition.clone();
@@ -231,6 +272,28 @@ impl Consumer {
                 self.tolerate(error)
             }
         }
+    }
+
+    /// The log no longer has what was read from `end` on. That happens only where unclean elections
+    /// are allowed.
+    fn go_back(&mut self, asked: &Asked, end: i64) -> Result<(), Error> {
+        let partition = &asked.partition;
+        tracing::warn!(%partition, offset = end, "records that were read have been taken back");
+        self.refetch(partition);
+        if let Some(position) = self.partitions.get_mut(partition)
+            && position.offset > end
+        {
+            match self.config.offset_reset {
+                OffsetReset::Beginning | OffsetReset::End => position.move_to(end),
+                OffsetReset::Fail => {
+                    position.postpone(Instant::now());
+                    let code = ErrorCode::OFFSET_OUT_OF_RANGE;
+                    let reason = format!("the records from offset {end} on were taken back");
+                    return Err(Error::broker(code, partition.to_string(), Some(&reason)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The offset does not exist: goes where the settings say.
@@ -293,7 +356,10 @@ impl Consumer {
     /// The partition's place, unless it was moved since the question was sent.
     fn current(&mut self, asked: &Asked) -> Option<&mut Position> {
         let position = self.partitions.get_mut(&asked.partition)?;
-        (position.generation == asked.generation).then_some(position)
+        // A leader that was given up may answer late, when another has answered already.
+        let is_current =
+            position.generation == asked.generation && position.fetch_offset == asked.offset;
+        is_current.then_some(position)
     }
 
     fn postpone(&mut self, asked: &Asked, now: Instant) {

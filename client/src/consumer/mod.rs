@@ -19,9 +19,10 @@ mod config;
 mod fetch;
 mod fetched;
 mod fetching;
+mod inquiry;
 mod position;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,10 +34,11 @@ use synod_wire::batch::Record;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::cluster::TopicPartition;
+use crate::cluster::{Channel, TopicPartition};
 use crate::{Cluster, Error};
 use fetched::Fetched;
 use fetching::Outcome;
+use inquiry::Inquiry;
 use position::Position;
 
 pub use config::{ConsumerConfig, OffsetReset};
@@ -84,8 +86,9 @@ pub struct Consumer {
     ready: VecDeque<Fetched>,
     buffered_size: usize,
     under_way: FuturesUnordered<Answer>,
+    channel: Channel,
     /// Brokers with a fetch under way.
-    busy: BTreeSet<i32>,
+    inquiries: BTreeMap<i32, Inquiry>,
     is_refreshing: bool,
     wants_refresh: bool,
     refresh_not_before: Option<Instant>,
@@ -116,13 +119,14 @@ impl Consumer {
         config.validate()?;
         Ok(Self {
             refresh_backoff: cluster.backoff(),
+            channel: cluster.channel(),
             cluster,
             config,
             partitions: BTreeMap::new(),
             ready: VecDeque::new(),
             buffered_size: 0,
             under_way: FuturesUnordered::new(),
-            busy: BTreeSet::new(),
+            inquiries: BTreeMap::new(),
             is_refreshing: false,
             wants_refresh: false,
             refresh_not_before: None,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
+use super::fetch::Content;
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::cluster::{Cluster, FoundOffset, Isolation, OffsetSpec, PerPartition, TopicPartition};
@@ -33,6 +34,8 @@ pub(super) struct Position {
     pub(super) fetch_offset: i64,
     /// Answers to questions of an older generation are void.
     pub(super) generation: u64,
+    /// Round of the last batch before `fetch_offset`; -1 if unknown.
+    pub(super) last_epoch: i32,
     pub(super) high_watermark: Option<i64>,
     pub(super) is_paused: bool,
     /// A new place is being looked for.
@@ -47,6 +50,7 @@ impl Position {
             offset,
             fetch_offset: offset,
             generation,
+            last_epoch: -1,
             high_watermark: None,
             is_paused: false,
             is_resetting: false,
@@ -56,9 +60,12 @@ impl Position {
     }
 
     /// A fetch succeeded; the next one goes on at `next_offset`.
-    pub(super) fn handle_fetched(&mut self, next_offset: i64, high_watermark: i64) {
-        self.fetch_offset = next_offset;
-        self.high_watermark = Some(high_watermark);
+    pub(super) fn handle_fetched(&mut self, content: &Content) {
+        self.fetch_offset = content.next_offset;
+        if let Some(last) = content.batches.back() {
+            self.last_epoch = last.header().partition_leader_epoch;
+        }
+        self.high_watermark = Some(content.high_watermark);
         self.retry_at = None;
         self.backoff.reset();
     }
@@ -72,12 +79,14 @@ impl Position {
     pub(super) fn refetch(&mut self, generation: u64) {
         self.generation = generation;
         self.fetch_offset = self.offset;
+        self.last_epoch = -1;
     }
 
     /// Goes on from another offset, nothing being buffered.
     pub(super) fn move_to(&mut self, offset: i64) {
         self.offset = offset;
         self.fetch_offset = offset;
+        self.last_epoch = -1;
         self.is_resetting = false;
     }
 }

@@ -23,6 +23,7 @@ mod batch;
 mod completion;
 mod config;
 mod failure;
+mod link;
 mod partitioner;
 mod queue;
 mod request;

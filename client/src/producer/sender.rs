@@ -15,36 +15,21 @@ use super::Shared;
 use super::accumulator::{Accumulator, Key};
 use super::batch::SealedBatch;
 use super::failure::{give_up, handle_failed};
+use super::link::{Link, Suspicion};
 use super::queue::{Due, expired_error};
 use super::request::{self, Flight};
 use crate::backoff::Backoff;
+use crate::cluster::Channel;
 use crate::{Cluster, Connection, Error, Remedy};
 
 type Event = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Something the sender waited for.
 enum Outcome {
-    Produced(Flight, Result<ProduceResponse, Error>),
+    Produced(u64, Flight, Result<ProduceResponse, Error>),
     Connected(i32, Result<Connection, Error>),
     Refreshed(Result<(), Error>),
     Identified(Result<(i64, i16), Error>),
-}
-
-/// The way to one broker.
-struct Link {
-    connection: Option<Connection>,
-    is_connecting: bool,
-    in_flight: usize,
-    not_before: Option<Instant>,
-    backoff: Backoff,
-}
-
-impl Link {
-    /// The connection, if it can take another request.
-    fn usable(&self, max_in_flight: usize) -> Option<&Connection> {
-        let open = self.connection.as_ref().filter(|connection| !connection.is_closed())?;
-        (self.in_flight < max_in_flight).then_some(open)
-    }
 }
 
 /// The producer id that new partitions start with.
@@ -58,6 +43,7 @@ enum Producer {
 
 pub(super) struct Sender {
     shared: Arc<Shared>,
+    channel: Channel,
     links: BTreeMap<i32, Link>,
     events: FuturesUnordered<Event>,
     producer: Producer,
@@ -76,6 +62,7 @@ impl Sender {
         let backoff = shared.cluster.backoff();
         let idempotent = shared.config.idempotent;
         Self {
+            channel: shared.cluster.channel(),
             links: BTreeMap::new(),
             events: FuturesUnordered::new(),
             producer: if idempotent { Producer::Unknown } else { Producer::Anonymous },
@@ -121,6 +108,7 @@ impl Sender {
     async fn step(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let mut wake_at = None;
+        self.suspect(now, &mut wake_at);
         let due = self.survey(now, &mut wake_at);
         if !due.is_empty() && !self.identify(now, &mut wake_at) {
             return wake_at;
@@ -130,6 +118,28 @@ impl Sender {
         }
         self.refresh(now, &mut wake_at);
         wake_at
+    }
+
+    /// Looks at every broker that keeps us waiting: has the cluster asked who leads now, and gives
+    /// up what a broker was sent that leads no more.
+    fn suspect(&mut self, now: Instant, wake_at: &mut Option<Instant>) {
+        let after = self.shared.cluster.config().suspect_after;
+        let metadata = self.shared.cluster.metadata();
+        for (&broker, link) in &mut self.links {
+            match link.suspicion(&metadata, broker, after, now) {
+                Suspicion::No(at) => earliest(wake_at, at),
+                Suspicion::Ask(at) => {
+                    self.wants_refresh = true;
+                    earliest(wake_at, Some(at));
+                }
+                Suspicion::Abandon => {
+                    tracing::info!(broker, "silent, and superseded: going on without its answers");
+                    if let Some(silent) = link.abandon() {
+                        self.channel.discard(broker, &silent);
+                    }
+                }
+            }
+        }
     }
 
     /// Looks at every active partition: settles what is over, and groups those that want to send by
@@ -198,14 +208,8 @@ impl Sender {
         wake_at: &mut Option<Instant>,
     ) {
         let backoff = || self.shared.cluster.backoff();
-        let link = self.links.entry(broker).or_insert_with(|| Link {
-            connection: None,
-            is_connecting: false,
-            in_flight: 0,
-            not_before: None,
-            backoff: backoff(),
-        });
-        if link.is_connecting {
+        let link = self.links.entry(broker).or_insert_with(|| Link::new(backoff()));
+        if link.is_connecting() {
             return;
         }
         if link.connection.as_ref().is_none_or(Connection::is_closed) {
@@ -213,10 +217,10 @@ impl Sender {
                 earliest(wake_at, Some(at));
                 return;
             }
-            link.is_connecting = true;
-            let cluster = self.shared.cluster.clone();
+            link.handle_connecting(now);
+            let channel = self.channel.clone();
             self.events.push(Box::pin(async move {
-                Outcome::Connected(broker, cluster.broker(broker).await)
+                Outcome::Connected(broker, channel.broker(broker).await)
             }));
             return;
         }
@@ -237,15 +241,21 @@ impl Sender {
             for (key, batch, error) in unsendable {
                 give_up(&self.shared, &key, &batch, error);
             }
-            link.in_flight += 1;
+            let partitions = flight.batches.iter().map(|(key, _)| key.clone()).collect();
+            let (number, abandoned) = link.handle_sent(partitions);
             let answer = request::start(&connection, &flight, &self.shared).await;
             self.events.push(Box::pin(async move {
-                let answer = match answer {
-                    Ok(Some(answer)) => answer.await,
-                    Ok(None) => Ok(ProduceResponse::default()),
-                    Err(error) => Err(error),
+                let answered = async {
+                    match answer? {
+                        Some(answer) => answer.await,
+                        None => Ok(ProduceResponse::default()),
+                    }
                 };
-                Outcome::Produced(flight, answer)
+                let answer = tokio::select! {
+                    answer = answered => answer,
+                    () = abandoned.cancelled() => Err(superseded(connection.address())),
+                };
+                Outcome::Produced(number, flight, answer)
             }));
         }
     }
@@ -270,28 +280,20 @@ impl Sender {
     fn handle(&mut self, outcome: Outcome) {
         let now = Instant::now();
         match outcome {
-            Outcome::Produced(flight, answer) => {
+            Outcome::Produced(number, flight, answer) => {
                 if let Some(link) = self.links.get_mut(&flight.broker) {
-                    link.in_flight -= 1;
+                    link.handle_answered(number);
                 }
                 self.handle_produced(flight, answer, now);
             }
             Outcome::Connected(broker, result) => {
                 let Some(link) = self.links.get_mut(&broker) else { return };
-                link.is_connecting = false;
-                match result {
-                    Ok(connection) => {
-                        link.connection = Some(connection);
-                        link.not_before = None;
-                        link.backoff.reset();
-                    }
-                    Err(error) => {
-                        tracing::debug!(broker, %error, "cannot connect");
-                        link.not_before = Some(now + link.backoff.next());
-                        // The partitions may have a leader elsewhere by now.
-                        self.wants_refresh = true;
-                    }
+                if let Err(error) = &result {
+                    tracing::debug!(broker, %error, "cannot connect");
+                    // The partitions may have a leader elsewhere by now.
+                    self.wants_refresh = true;
                 }
+                link.handle_connected(result, now);
             }
             Outcome::Refreshed(result) => {
                 self.is_refreshing = false;
@@ -387,6 +389,12 @@ fn collect(
     batches
 }
 
+/// The error for a request whose answer no longer counts.
+fn superseded(address: &str) -> Error {
+    let reason = "it keeps silent and another broker leads now";
+    Error::Disconnected { address: address.into(), reason: reason.into() }
+}
+
 /// A new producer id from any broker.
 async fn identity(cluster: &Cluster) -> Result<(i64, i16), Error> {
     let request = InitProducerIdRequest {
@@ -397,7 +405,7 @@ async fn identity(cluster: &Cluster) -> Result<(i64, i16), Error> {
         producer_epoch: -1,
         ..InitProducerIdRequest::default()
     };
-    let response = cluster.any_broker().await?.send(&request).await?;
+    let response = cluster.ask_any(&request).await?;
     Error::check(response.error_code, || "producer id".into(), None)?;
     Ok((response.producer_id, response.producer_epoch))
 }

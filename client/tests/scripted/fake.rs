@@ -85,12 +85,22 @@ impl Fake {
         listener: TcpListener,
         script: impl FnMut(&Call) -> Reply + Send + 'static,
     ) -> Self {
+        Self::run_while(listener, watch::channel(true).1, script)
+    }
+
+    /// Answers every request by the script while `runs` holds; in between the broker stands still,
+    /// as a stopped process does: connections are taken, and nothing happens on them.
+    pub(crate) fn run_while(
+        listener: TcpListener,
+        runs: watch::Receiver<bool>,
+        script: impl FnMut(&Call) -> Reply + Send + 'static,
+    ) -> Self {
         let address = listener.local_addr().expect("it has an address");
         let script: Script = Arc::new(Mutex::new(script));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, script.clone()));
+                connections.spawn(serve(stream, runs.clone(), script.clone()));
             }
         });
         Self { address, task }
@@ -102,7 +112,7 @@ impl Fake {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Script) {
+async fn serve(mut stream: TcpStream, mut runs: watch::Receiver<bool>, script: Script) {
     loop {
         let mut length = [0; 4];
         if stream.read_exact(&mut length).await.is_err() {
@@ -118,6 +128,8 @@ async fn serve(mut stream: TcpStream, script: Script) {
             correlation_id: i32::from_be_bytes([body[4], body[5], body[6], body[7]]),
             body: body.into(),
         };
+        // Without a sender it can only run on.
+        let _ = runs.wait_for(|runs| *runs).await;
         let reply = (script.lock().expect("no script panicked"))(&call);
         let (bytes, close) = match reply {
             Reply::Bytes(bytes) => (bytes, false),
@@ -166,7 +178,7 @@ pub(crate) fn basics(call: &Call, brokers: &[SocketAddr], leaders: &[i32]) -> Op
     }
 }
 
-fn metadata(
+pub(crate) fn metadata(
     request: &MetadataRequest,
     brokers: &[SocketAddr],
     leaders: &[i32],

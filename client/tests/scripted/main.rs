@@ -8,6 +8,8 @@
 mod admin;
 mod connection;
 mod consumer;
+mod failover;
 mod fake;
 mod model;
 mod producer;
+mod world;

@@ -13,6 +13,8 @@ const REMEMBERED: usize = 5;
 #[derive(Debug, Default)]
 pub(crate) struct Partition {
     pub(crate) values: Vec<Bytes>,
+    /// Base offset and bytes of each batch, as they came.
+    pub(crate) batches: Vec<(i64, Bytes)>,
     producers: BTreeMap<i64, Producer>,
 }
 
@@ -58,6 +60,7 @@ impl Partition {
                 producer.batches.remove(0);
             }
         }
+        self.batches.push((base_offset, bytes));
         for record in batch.records(1 << 24).expect("the client's batch decompresses") {
             let record = record.expect("the client's record decodes");
             self.values.push(record.value.unwrap_or_default());

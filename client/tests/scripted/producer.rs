@@ -16,7 +16,7 @@ use crate::fake::{Call, Fake, Reply, basics, cluster, config};
 use crate::model::{Partition, Random};
 
 /// Applies each batch of a request and makes the answer.
-fn answer(
+pub(crate) fn answer(
     call: &Call,
     mut apply: impl FnMut(i32, Bytes) -> Result<i64, ErrorCode>,
 ) -> ProduceResponse {

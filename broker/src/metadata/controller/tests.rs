@@ -1,6 +1,8 @@
 //! Each handler against tables of requests, and all of them together against a replay.
 
 mod configs;
+mod failover;
+mod handover;
 mod lifecycle;
 mod replay;
 mod topics;

@@ -1,0 +1,247 @@
+//! Who hears whom among the brokers, as one of them knows it from heartbeats.
+//!
+//! Every broker tells all others whom it hears. Two brokers are *linked* if each hears the other:
+//! a link that is cut in one direction is no link, because replicas need answers. Pure: time is
+//! ticks, and nothing here decides about safety.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{BrokerId, TopicId, image::BrokerImage};
+
+/// A broker is not judged by its links before it has been heard for this long: when it starts, it
+/// hears nobody at first.
+const SETTLE_TIMEOUTS: u64 = 2;
+
+/// A registered broker that was never heard counts as gone only after this many time-outs of this
+/// broker's own life: when all start together, some come later.
+const START_TIMEOUTS: u64 = 6;
+
+/// What a broker's heartbeat tells about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Heard {
+    /// Tick of the last heartbeat.
+    tick: u64,
+    /// Tick since when there was no gap.
+    since: u64,
+    /// How many times its data directory has been started.
+    start: u64,
+    incarnation: TopicId,
+    hears: BTreeSet<BrokerId>,
+}
+
+/// The heartbeats that one broker hears. Drive it with ticks and heartbeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connectivity {
+    me: BrokerId,
+    timeout_ticks: u64,
+    tick: u64,
+    heard: BTreeMap<BrokerId, Heard>,
+}
+
+impl Connectivity {
+    /// Begins with nobody heard. A broker counts as gone after `timeout_ticks` of silence.
+    #[must_use]
+    pub fn new(me: BrokerId, timeout_ticks: u32) -> Self {
+        assert!(timeout_ticks > 0, "a heartbeat has to count for some time");
+        Self { me, timeout_ticks: timeout_ticks.into(), tick: 0, heard: BTreeMap::new() }
+    }
+
+    /// A tick passed.
+    pub fn handle_tick(&mut self) {
+        self.tick += 1;
+    }
+
+    /// Takes a heartbeat. One of an earlier start than known is old news.
+    pub fn handle_heartbeat(
+        &mut self,
+        from: BrokerId,
+        start: u64,
+        incarnation: TopicId,
+        hears: impl IntoIterator<Item = BrokerId>,
+    ) {
+        if from == self.me || self.heard.get(&from).is_some_and(|known| known.start > start) {
+            return;
+        }
+        let unbroken = |known: &&Heard| self.is_fresh(known) && known.incarnation == incarnation;
+        let since = self.heard.get(&from).filter(unbroken).map_or(self.tick, |known| known.since);
+        let hears = hears.into_iter().collect();
+        self.heard.insert(from, Heard { tick: self.tick, since, start, incarnation, hears });
+    }
+
+    /// Ticks of this broker's life.
+    #[must_use]
+    pub fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// The other brokers that this one hears.
+    pub fn heard(&self) -> impl Iterator<Item = BrokerId> + '_ {
+        self.heard.iter().filter(|(_, heard)| self.is_fresh(heard)).map(|(broker, _)| *broker)
+    }
+
+    /// Whether `a` and `b` hear each other. Of two others, only what they tell themselves counts.
+    #[must_use]
+    pub fn is_linked(&self, a: BrokerId, b: BrokerId) -> bool {
+        a == b || self.hears(a, b) && self.hears(b, a)
+    }
+
+    fn hears(&self, a: BrokerId, b: BrokerId) -> bool {
+        if a == self.me {
+            return self.fresh(b).is_some();
+        }
+        self.fresh(a).is_some_and(|heard| heard.hears.contains(&b))
+    }
+
+    /// Whether the broker is heard in the very life that is registered.
+    #[must_use]
+    pub fn is_up(&self, broker: &BrokerImage) -> bool {
+        broker.id == self.me
+            || self.fresh(broker.id).is_some_and(|it| it.incarnation == broker.incarnation)
+    }
+
+    /// Whether the registered life of the broker must be taken to have ended.
+    #[must_use]
+    pub fn is_gone(&self, broker: &BrokerImage) -> bool {
+        if self.is_up(broker) {
+            return false;
+        }
+        match self.heard.get(&broker.id) {
+            None => self.tick >= START_TIMEOUTS * self.timeout_ticks,
+            Some(heard) if heard.incarnation == broker.incarnation => true,
+            // Its next life is on the way to register itself.
+            Some(heard) => self.tick - heard.since >= self.timeout_ticks,
+        }
+    }
+
+    /// For how long the broker has been heard without a gap, in ticks.
+    #[must_use]
+    pub fn steady_ticks(&self, broker: BrokerId) -> u64 {
+        if broker == self.me {
+            return self.tick;
+        }
+        self.fresh(broker).map_or(0, |heard| self.tick - heard.since)
+    }
+
+    /// Whether the broker is linked to a majority of the replicas, itself included.
+    #[must_use]
+    pub fn reaches_majority(&self, broker: BrokerId, replicas: &[BrokerId]) -> bool {
+        let linked = replicas.iter().filter(|replica| self.is_linked(broker, **replica)).count();
+        2 * linked > replicas.len()
+    }
+
+    /// Whether what the broker's heartbeats tell of its links can be relied on.
+    #[must_use]
+    pub fn is_settled(&self, broker: BrokerId) -> bool {
+        self.steady_ticks(broker) >= SETTLE_TIMEOUTS * self.timeout_ticks
+    }
+
+    fn is_fresh(&self, heard: &Heard) -> bool {
+        self.tick - heard.tick < self.timeout_ticks
+    }
+
+    fn fresh(&self, broker: BrokerId) -> Option<&Heard> {
+        self.heard.get(&broker).filter(|heard| self.is_fresh(heard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const LIFE: TopicId = TopicId::from_bytes([1; 16]);
+    const NEXT_LIFE: TopicId = TopicId::from_bytes([2; 16]);
+
+    fn id(broker: u32) -> BrokerId {
+        BrokerId(broker)
+    }
+
+    fn image(broker: u32, incarnation: TopicId) -> BrokerImage {
+        let endpoints = Arc::new([]);
+        BrokerImage { id: id(broker), incarnation, endpoints, rack: None, start: 1, lost: false }
+    }
+
+    fn beat(connectivity: &mut Connectivity, from: u32, hears: &[u32]) {
+        connectivity.handle_heartbeat(id(from), 1, LIFE, hears.iter().map(|it| id(*it)));
+    }
+
+    fn pass(connectivity: &mut Connectivity, ticks: u64) {
+        (0..ticks).for_each(|_| connectivity.handle_tick());
+    }
+
+    #[test]
+    fn a_link_needs_both_directions() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        beat(&mut connectivity, 2, &[1, 3]);
+        beat(&mut connectivity, 3, &[2, 4]);
+        beat(&mut connectivity, 4, &[]);
+        let linked = |a, b| connectivity.is_linked(id(a), id(b));
+        assert!(linked(1, 1) && linked(1, 2) && linked(2, 1) && linked(2, 3));
+        assert!(!linked(1, 3), "3 does not hear this broker");
+        assert!(!linked(3, 4), "4 does not hear 3");
+        assert!(!linked(1, 5) && !linked(2, 5), "5 is not heard");
+        assert!(connectivity.reaches_majority(id(1), &[id(1), id(2), id(3)]));
+        assert!(!connectivity.reaches_majority(id(1), &[id(1), id(3), id(4)]));
+        assert!(!connectivity.reaches_majority(id(1), &[id(1), id(2), id(3), id(4)]), "2 of 4");
+        assert!(!connectivity.reaches_majority(id(1), &[id(2)]) || linked(1, 2));
+    }
+
+    #[test]
+    fn silence_for_the_whole_time_out_ends_a_life() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        beat(&mut connectivity, 2, &[1]);
+        pass(&mut connectivity, 9);
+        assert!(connectivity.is_up(&image(2, LIFE)) && !connectivity.is_gone(&image(2, LIFE)));
+        assert_eq!(connectivity.heard().collect::<Vec<_>>(), [id(2)]);
+        pass(&mut connectivity, 1);
+        assert!(!connectivity.is_up(&image(2, LIFE)) && connectivity.is_gone(&image(2, LIFE)));
+        assert!(!connectivity.is_linked(id(1), id(2)));
+        assert_eq!(connectivity.heard().count(), 0);
+        assert!(connectivity.is_up(&image(1, LIFE)), "this broker hears itself");
+    }
+
+    #[test]
+    fn who_was_never_heard_gets_time_to_start() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        pass(&mut connectivity, 59);
+        assert!(!connectivity.is_gone(&image(2, LIFE)) && !connectivity.is_up(&image(2, LIFE)));
+        pass(&mut connectivity, 1);
+        assert!(connectivity.is_gone(&image(2, LIFE)));
+    }
+
+    #[test]
+    fn the_next_life_gets_time_to_register() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        beat(&mut connectivity, 2, &[1]);
+        connectivity.handle_heartbeat(id(2), 2, NEXT_LIFE, [id(1)]);
+        assert!(!connectivity.is_up(&image(2, LIFE)) && !connectivity.is_gone(&image(2, LIFE)));
+        assert!(connectivity.is_up(&image(2, NEXT_LIFE)));
+        for _ in 0..10 {
+            pass(&mut connectivity, 1);
+            connectivity.handle_heartbeat(id(2), 2, NEXT_LIFE, [id(1)]);
+        }
+        assert!(connectivity.is_gone(&image(2, LIFE)));
+        beat(&mut connectivity, 2, &[]);
+        assert!(connectivity.is_linked(id(1), id(2)), "the earlier life's heartbeat came late");
+    }
+
+    #[test]
+    fn a_gap_and_a_new_life_begin_a_new_run() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        beat(&mut connectivity, 2, &[1]);
+        pass(&mut connectivity, 9);
+        beat(&mut connectivity, 2, &[1]);
+        pass(&mut connectivity, 9);
+        assert_eq!(connectivity.steady_ticks(id(2)), 18);
+        assert!(!connectivity.is_settled(id(2)));
+        pass(&mut connectivity, 1);
+        assert_eq!(connectivity.steady_ticks(id(2)), 0, "silent");
+        beat(&mut connectivity, 2, &[1]);
+        assert_eq!(connectivity.steady_ticks(id(2)), 0, "heard again");
+        pass(&mut connectivity, 3);
+        connectivity.handle_heartbeat(id(2), 2, NEXT_LIFE, []);
+        assert_eq!(connectivity.steady_ticks(id(2)), 0, "another life");
+        assert_eq!(connectivity.steady_ticks(id(1)), connectivity.tick());
+    }
+}
