@@ -46,13 +46,17 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 impl Connect {
     /// Finds the cluster.
     pub(super) async fn cluster(&self) -> Result<Cluster, Failure> {
+        Ok(Cluster::connect(self.client_config()).await?)
+    }
+
+    /// Settings of a client that reaches the cluster.
+    pub fn client_config(&self) -> ClientConfig {
         let brokers = self.brokers.iter().map(|address| address.trim()).map(with_port);
-        let config = ClientConfig::new(brokers)
+        ClientConfig::new(brokers)
             .client_id("synod-cli")
             .connect_timeout(self.timeout)
             .request_timeout(self.timeout)
-            .operation_timeout(self.timeout);
-        Ok(Cluster::connect(config).await?)
+            .operation_timeout(self.timeout)
     }
 }
 
