@@ -13,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
+use synod_benches::cli::BenchCommand;
 use synod_client::cli::ClientCommand;
 
 /// Exit code of a wrong command line or configuration.
@@ -45,6 +46,9 @@ enum Command {
     Config(config::ConfigCommand),
     #[command(flatten)]
     Client(Box<ClientCommand>),
+    /// Measure a cluster
+    #[command(subcommand)]
+    Bench(Box<BenchCommand>),
     /// Look at log files of a broker that is not running
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -71,7 +75,8 @@ impl Command {
         match self {
             Command::Serve(args) => args.run(),
             Command::Config(command) => command.run(),
-            Command::Client(command) => run_client(*command),
+            Command::Client(command) => run_client(command.run()),
+            Command::Bench(command) => run_client(command.run()),
             Command::Log(command) => command.run(),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
@@ -86,9 +91,9 @@ impl Command {
 }
 
 /// The client commands wait for sockets only, so one thread is enough.
-fn run_client(command: ClientCommand) -> ExitCode {
+fn run_client(command: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(command.run()),
+        Ok(runtime) => runtime.block_on(command),
         Err(error) => output::fail(format_args!("cannot start: {error}")),
     }
 }

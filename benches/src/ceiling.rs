@@ -1,0 +1,81 @@
+//! The figures of `synod-ceiling --json`: what the machine allows without any protocol.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::BenchError;
+
+/// What one set of processes reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Processes that each wrote everything: 1, or 3 with a majority rule.
+    pub processes: u32,
+    /// Bytes in one batch.
+    pub batch_size: u64,
+    /// 10^6 bytes a second, many batches under way.
+    pub megabytes_per_second: f64,
+    /// One batch at a time, in microseconds.
+    pub commit_p50_us: f64,
+    /// One batch at a time, in microseconds.
+    pub commit_p99_us: f64,
+}
+
+/// All figures of one run of the ceiling program.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// One loopback TCP stream without disk, in 10^6 bytes a second.
+    pub loopback_megabytes_per_second: f64,
+    /// Durable writes.
+    pub reached: Vec<Reached>,
+}
+
+impl Ceiling {
+    /// The figures in this file, if there is one.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Option<Self>, BenchError> {
+        let Some(path) = path else { return Ok(None) };
+        let name = path.display();
+        let text = std::fs::read(path).map_err(BenchError::io(format!("cannot read {name}")))?;
+        let ceiling = serde_json::from_slice(&text)
+            .map_err(|error| BenchError::usage(format!("{name}: {error}")))?;
+        Ok(Some(ceiling))
+    }
+
+    /// What share of the greatest speed this is. The file should hold the figures of as many
+    /// processes as the cluster has brokers.
+    pub(crate) fn share(&self, megabytes_per_second: f64) -> Option<f64> {
+        let speeds = self.reached.iter().map(|reached| reached.megabytes_per_second);
+        let greatest = speeds.fold(0.0, f64::max);
+        (greatest > 0.0).then(|| megabytes_per_second / greatest)
+    }
+
+    /// How this median compares with that of the smallest batch.
+    pub(crate) fn latency_ratio(&self, p50_us: f64) -> Option<f64> {
+        let smallest = self.reached.iter().min_by_key(|reached| reached.batch_size)?;
+        (smallest.commit_p50_us > 0.0).then(|| p50_us / smallest.commit_p50_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_of_the_best() {
+        let reached = |batch_size, megabytes_per_second, commit_p50_us| Reached {
+            processes: 3,
+            batch_size,
+            megabytes_per_second,
+            commit_p50_us,
+            commit_p99_us: 0.0,
+        };
+        let ceiling = Ceiling {
+            loopback_megabytes_per_second: 0.0,
+            reached: vec![reached(1 << 20, 800.0, 900.0), reached(1024, 10.0, 200.0)],
+        };
+        assert_eq!(ceiling.share(400.0), Some(0.5));
+        assert_eq!(ceiling.latency_ratio(300.0), Some(1.5));
+        assert_eq!(Ceiling::default().share(1.0), None);
+        assert_eq!(Ceiling::default().latency_ratio(1.0), None);
+    }
+}
