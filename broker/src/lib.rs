@@ -8,6 +8,7 @@ pub mod config;
 mod context;
 mod control;
 mod directory;
+pub mod groups;
 pub mod http;
 mod limits;
 pub mod logging;

@@ -61,6 +61,7 @@
 pub mod batch;
 pub mod field;
 pub mod messages;
+pub mod offsets_topic;
 
 mod api_key;
 mod error;
