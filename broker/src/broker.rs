@@ -12,6 +12,7 @@ use crate::api::fetch::Sessions;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::groups::GroupCounters;
 use crate::metadata::{
     BrokerId, ConfigView, ControllerHandle, ImageReader, MetadataImage, StaticConfigs, TopicConfig,
     TopicId, TopicImage,
@@ -28,6 +29,9 @@ pub(crate) struct Broker {
     directory: Directory,
     sessions: Sessions,
     producer_ids: ProducerIds,
+    group_counters: Arc<GroupCounters>,
+    /// Held while the offsets topic is being created.
+    offsets_topic: tokio::sync::Mutex<()>,
     leftovers: Mutex<Vec<PartitionKey>>,
     stopping: watch::Sender<bool>,
 }
@@ -77,6 +81,8 @@ impl Broker {
             directory: Directory::default(),
             sessions: Sessions::new(crate::limits::FETCH_SESSIONS),
             producer_ids: ProducerIds::default(),
+            group_counters: Arc::default(),
+            offsets_topic: tokio::sync::Mutex::default(),
             leftovers,
             stopping: watch::Sender::new(false),
         }
@@ -108,6 +114,14 @@ impl Broker {
 
     pub(crate) fn producer_ids(&self) -> &ProducerIds {
         &self.producer_ids
+    }
+
+    pub(crate) fn group_counters(&self) -> &Arc<GroupCounters> {
+        &self.group_counters
+    }
+
+    pub(crate) fn offsets_topic(&self) -> &tokio::sync::Mutex<()> {
+        &self.offsets_topic
     }
 
     pub(crate) fn controller(&self) -> &ControllerHandle {

@@ -14,12 +14,18 @@ use crate::metadata::{ConfigView, ControllerHandle, MetadataImage};
 pub(crate) struct Context {
     broker: Arc<Broker>,
     local: SocketAddr,
+    peer: SocketAddr,
 }
 
 impl Context {
-    /// `local` is the address that the client connected to.
-    pub(crate) fn new(broker: Arc<Broker>, local: SocketAddr) -> Context {
-        Context { broker, local }
+    /// `local` is the address that the client connected to, `peer` the client's own.
+    pub(crate) fn new(broker: Arc<Broker>, local: SocketAddr, peer: SocketAddr) -> Context {
+        Context { broker, local, peer }
+    }
+
+    /// Where the client connects from.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     pub(crate) fn broker(&self) -> &Arc<Broker> {

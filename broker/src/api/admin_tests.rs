@@ -43,7 +43,7 @@ async fn with_broker<T>(config: Config, test: impl AsyncFnOnce(&Context) -> T) -
         kafka_address: address(9092),
     };
     let broker = Arc::new(Broker::new(parts));
-    let context = Context::new(broker, address(19092));
+    let context = Context::new(broker, address(19092), address(50_000));
     let control = Arc::new(ControllerContext::new(&config).unwrap());
     let client = async {
         form_cluster(&controller, incarnation).await;

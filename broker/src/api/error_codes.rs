@@ -4,6 +4,7 @@ use synod_log::LogError;
 use synod_wire::ErrorCode;
 
 use super::fetch::SessionError;
+use crate::groups::GroupError;
 use crate::metadata::{AdminError, AdminErrorKind};
 use crate::partition::AppendError;
 use crate::shard::TrimError;
@@ -30,6 +31,31 @@ pub(crate) fn of_admin_error(error: &AdminError) -> ErrorCode {
         AdminErrorKind::NotController => ErrorCode::NOT_CONTROLLER,
         AdminErrorKind::OutcomeUnknown => ErrorCode::REQUEST_TIMED_OUT,
         AdminErrorKind::Busy => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+    }
+}
+
+/// The code of a group coordinator's refusal.
+pub(crate) fn of_group_error(error: GroupError) -> ErrorCode {
+    match error {
+        GroupError::NotCoordinator => ErrorCode::NOT_COORDINATOR,
+        GroupError::Loading | GroupError::Busy => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+        GroupError::NotAvailable => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+        GroupError::InvalidGroup => ErrorCode::INVALID_GROUP_ID,
+        GroupError::InvalidSessionTimeout => ErrorCode::INVALID_SESSION_TIMEOUT,
+        GroupError::UnknownMember => ErrorCode::UNKNOWN_MEMBER_ID,
+        GroupError::FencedInstance => ErrorCode::FENCED_INSTANCE_ID,
+        GroupError::IllegalGeneration => ErrorCode::ILLEGAL_GENERATION,
+        GroupError::InconsistentProtocol => ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
+        GroupError::RebalanceInProgress => ErrorCode::REBALANCE_IN_PROGRESS,
+        GroupError::MemberIdRequired => ErrorCode::MEMBER_ID_REQUIRED,
+        GroupError::GroupFull => ErrorCode::GROUP_MAX_SIZE_REACHED,
+        GroupError::GroupNotFound => ErrorCode::GROUP_ID_NOT_FOUND,
+        GroupError::NotEmpty => ErrorCode::NON_EMPTY_GROUP,
+        GroupError::Subscribed => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
+        GroupError::RemarkTooLarge => ErrorCode::OFFSET_METADATA_TOO_LARGE,
+        // As Kafka answers what does not fit into its log.
+        GroupError::TooLarge => ErrorCode::UNKNOWN_SERVER_ERROR,
+        GroupError::CommitTooLarge => ErrorCode::INVALID_COMMIT_OFFSET_SIZE,
     }
 }
 

@@ -32,7 +32,7 @@ const AUTO_CREATE_VERSION: i16 = 4;
 const BY_ID_VERSION: i16 = 12;
 
 /// Topics that only their coordinators create, with settings of their own.
-const COORDINATOR_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
+pub(super) const COORDINATOR_TOPICS: [&str; 2] = ["__consumer_offsets", "__transaction_state"];
 
 pub(crate) async fn handle(
     context: &Context,

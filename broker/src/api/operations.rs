@@ -27,5 +27,9 @@ pub(super) const CLUSTER_OPERATIONS: i32 = CREATE
 pub(super) const TOPIC_OPERATIONS: i32 =
     READ | WRITE | CREATE | DELETE | ALTER | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
 
+/// On each group.
+pub(super) const GROUP_OPERATIONS: i32 =
+    READ | DELETE | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
+
 // As a Kafka without an authorizer answers.
 const _: () = assert!(CLUSTER_OPERATIONS == 8096 && TOPIC_OPERATIONS == 3576);

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::error_codes::of_append_error;
 use super::lookup::Lookup;
+use super::metadata::COORDINATOR_TOPICS;
 use super::{Answer, ApiError, Call, Pending};
 use crate::budget::BudgetShare;
 use crate::partition::{Acks, AppendItem, AppendOutcome, AppendRequest, PartitionView};
@@ -161,6 +162,10 @@ async fn check(
     partition: PartitionProduceData,
 ) -> Result<(Arc<PartitionView>, AppendItem), (Refusal, i64)> {
     let view = lookup.hosted(topic, partition.index).map_err(|code| (code.into(), -1))?;
+    if COORDINATOR_TOPICS.contains(&topic.as_str()) {
+        // Its one writer is the coordinator.
+        return Err((ErrorCode::INVALID_TOPIC_EXCEPTION.into(), -1));
+    }
     view.metrics().produce_requests.add(1);
     let records = partition.records.unwrap_or_default();
     let (version, index) = (call.header.api_version, partition.index);

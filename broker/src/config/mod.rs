@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::groups::GroupConfig;
+
 /// Everything an operator can set.
 ///
 /// Invariants, checked by [`Layers::load`]: `limits.in_flight_size >= limits.frame_size`; the three
@@ -56,6 +58,8 @@ pub struct Config {
     pub limits: Limits,
     /// The durable log.
     pub storage: Storage,
+    /// The coordinators of consumer groups.
+    pub groups: GroupConfig,
     /// What the broker says on stderr.
     pub logging: Logging,
     /// Kafka's topic settings (`retention.ms`, …) for topics that do not set their own.
@@ -124,6 +128,7 @@ impl Default for Config {
             producer_id_expiration: DAY,
             limits: Limits::default(),
             storage: Storage::default(),
+            groups: GroupConfig::default(),
             logging: Logging { level: LogLevel::Info, format: LogFormat::Text },
             topic_defaults: BTreeMap::new(),
         }
@@ -165,6 +170,9 @@ impl Config {
         if !is_set("default_replication_factor") {
             self.default_replication_factor = if self.voter_count() >= 3 { 3 } else { 1 };
         }
+        if !is_set("groups.offsets_replication_factor") {
+            self.groups.offsets_replication_factor = if self.voter_count() >= 3 { 3 } else { 1 };
+        }
     }
 
     /// Checks what no single setting can know. Each problem names the key at fault.
@@ -175,6 +183,10 @@ impl Config {
                 "limits.in_flight_size",
                 format!("at least limits.frame_size ({})", self.limits.frame_size),
             ));
+        }
+        if self.groups.max_session_timeout < self.groups.min_session_timeout {
+            problems
+                .push(("groups.max_session_timeout", "at least groups.min_session_timeout".into()));
         }
         let listeners = [
             ("listen", &self.listen),

@@ -184,6 +184,47 @@ pub(super) static SETTINGS: &[Setting] = &[
         "Time between two applications of retention.ms and retention.bytes."
     ),
     setting!(storage.sync_threads, 1..=256, "Threads that sync files."),
+    setting!(
+        groups.offsets_partitions,
+        1..=10_000,
+        "Partitions of __consumer_offsets when it is created; groups are spread over them."
+    ),
+    setting!(
+        groups.offsets_replication_factor,
+        1..=7,
+        "Replicas of __consumer_offsets when it is created. Default: 3 with three voters."
+    ),
+    setting!(
+        groups.min_session_timeout,
+        Duration::from_millis(1)..=DAY,
+        "Shortest session time-out that a group member may ask for."
+    ),
+    setting!(
+        groups.max_session_timeout,
+        Duration::from_millis(1)..=DAY,
+        "Longest session time-out that a group member may ask for."
+    ),
+    setting!(
+        groups.initial_rebalance_delay,
+        Duration::ZERO..=DAY,
+        "How long the first rebalance of an empty group waits for more members."
+    ),
+    setting!(groups.max_size, 1..=i32::MAX as usize, "Members of one group."),
+    setting!(
+        groups.offset_metadata_size,
+        0..=16_384,
+        "Longest remark beside a committed offset, in characters."
+    ),
+    setting!(
+        groups.offsets_retention,
+        Duration::from_secs(60)..=DAY * 3650,
+        "How long the offsets of a group without members are kept."
+    ),
+    setting!(
+        groups.offsets_retention_check_interval,
+        Duration::from_millis(1)..=DAY,
+        "Time between two looks for offsets that are older than that."
+    ),
     setting!(logging.level, "Least important level that is written to stderr."),
     setting!(logging.format, "One line of text or one JSON object per event."),
 ];

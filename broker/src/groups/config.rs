@@ -30,6 +30,10 @@ pub(super) const STEP_MS: u64 = 1000;
 /// A coordinator's settings, under the meaning and with the defaults of Kafka's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupConfig {
+    /// `offsets.topic.num.partitions`; of a topic that exists, its own number counts.
+    pub offsets_partitions: u32,
+    /// `offsets.topic.replication.factor`, likewise.
+    pub offsets_replication_factor: u16,
     /// `group.min.session.timeout.ms`.
     pub min_session_timeout: Duration,
     /// `group.max.session.timeout.ms`.
@@ -49,6 +53,8 @@ pub struct GroupConfig {
 impl Default for GroupConfig {
     fn default() -> Self {
         Self {
+            offsets_partitions: 50,
+            offsets_replication_factor: 1,
             min_session_timeout: Duration::from_secs(6),
             max_session_timeout: Duration::from_secs(30 * 60),
             initial_rebalance_delay: Duration::from_secs(3),

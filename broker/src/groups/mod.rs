@@ -43,6 +43,9 @@ pub use request::GroupRequest;
 pub use shared_map::SharedMap;
 pub use state::{GroupFacts, GroupsState};
 
+/// The topic that the coordinators' logs are partitions of.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// The partition of the offsets topic that a group belongs to, as Kafka's clients and tools reckon:
 /// Java's hash of the name, without its sign.
 #[must_use]

@@ -193,6 +193,30 @@ static FIXED: &[FixedKey] = &[
         "Bytes of records in one Fetch response (limits.fetch_size)."
     ),
     fixed!(
+        "group.initial.rebalance.delay.ms",
+        Int,
+        |c| Some(c.groups.initial_rebalance_delay.as_millis().to_string()),
+        "How long an empty group waits for more members (groups.initial_rebalance_delay)."
+    ),
+    fixed!(
+        "group.max.session.timeout.ms",
+        Int,
+        |c| Some(c.groups.max_session_timeout.as_millis().to_string()),
+        "The longest session time-out of a group member (groups.max_session_timeout)."
+    ),
+    fixed!(
+        "group.max.size",
+        Int,
+        |c| Some(c.groups.max_size.to_string()),
+        "Members of one group (groups.max_size)."
+    ),
+    fixed!(
+        "group.min.session.timeout.ms",
+        Int,
+        |c| Some(c.groups.min_session_timeout.as_millis().to_string()),
+        "The shortest session time-out of a group member (groups.min_session_timeout)."
+    ),
+    fixed!(
         "listeners",
         List,
         |c| Some(plaintext(&c.listen)),
@@ -246,6 +270,36 @@ static FIXED: &[FixedKey] = &[
         Int,
         |c| Some(c.num_partitions.to_string()),
         "Partitions of a topic whose creator names no number (num_partitions)."
+    ),
+    fixed!(
+        "offset.metadata.max.bytes",
+        Int,
+        |c| Some(c.groups.offset_metadata_size.to_string()),
+        "The longest remark beside a committed offset (groups.offset_metadata_size)."
+    ),
+    fixed!(
+        "offsets.retention.check.interval.ms",
+        Long,
+        |c| Some(c.groups.offsets_retention_check_interval.as_millis().to_string()),
+        "Time between two looks for old offsets (groups.offsets_retention_check_interval)."
+    ),
+    fixed!(
+        "offsets.retention.minutes",
+        Int,
+        |c| Some((c.groups.offsets_retention.as_secs() / 60).to_string()),
+        "How long the offsets of a group without members are kept (groups.offsets_retention)."
+    ),
+    fixed!(
+        "offsets.topic.num.partitions",
+        Int,
+        |c| Some(c.groups.offsets_partitions.to_string()),
+        "Partitions of __consumer_offsets when it is created (groups.offsets_partitions)."
+    ),
+    fixed!(
+        "offsets.topic.replication.factor",
+        Short,
+        |c| Some(c.groups.offsets_replication_factor.to_string()),
+        "Replicas of __consumer_offsets when it is created (groups.offsets_replication_factor)."
     ),
     fixed!(
         "process.roles",

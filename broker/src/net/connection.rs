@@ -69,7 +69,7 @@ struct Connection {
 
 fn open(socket: std::net::TcpStream, broker: &Arc<Broker>) -> io::Result<Connection> {
     let socket = TcpStream::from_std(socket)?;
-    let context = Rc::new(Context::new(broker.clone(), socket.local_addr()?));
+    let context = Rc::new(Context::new(broker.clone(), socket.local_addr()?, socket.peer_addr()?));
     let (read, writer) = socket.into_split();
     let limits = &broker.config().limits;
     let reader = FrameReader::new(

@@ -11,6 +11,7 @@ use synod_log::sync::SyncPool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::coordinators::Coordinators;
 use super::events::{Event, Events};
 use super::reconcile::Reconciler;
 use super::unwritten::Unwritten;
@@ -54,7 +55,8 @@ pub(crate) struct Shard {
     inbox: mpsc::Receiver<ShardRequest>,
     image: ImageReader,
     pub(super) storage: Storage,
-    events: Arc<Events>,
+    pub(super) events: Arc<Events>,
+    pub(super) coordinators: Coordinators,
     pub(super) partitions: HashMap<PartitionKey, Partition>,
     pub(super) reconciler: Reconciler,
     control: Option<Control>,
@@ -77,6 +79,7 @@ impl Shard {
             image: parts.image,
             storage: parts.storage,
             events,
+            coordinators: Coordinators::default(),
             partitions: HashMap::new(),
             reconciler,
             control: parts.control,
@@ -127,6 +130,7 @@ impl Shard {
                 match request {
                     ShardRequest::Append(request) => self.append(request, now_ms)?,
                     ShardRequest::Trim { key, before, reply } => self.trim(key, before, reply)?,
+                    ShardRequest::Group { key, request } => self.group_request(key, request),
                     // Replicas have no peers yet.
                     ShardRequest::Peer { from, messages, share } => {
                         tracing::debug!(%from, count = messages.len(), "messages are dropped");
@@ -143,7 +147,9 @@ impl Shard {
             }
             if ticked {
                 self.upkeep(now_ms)?;
+                self.tick_groups();
             }
+            self.step_groups()?;
             if let Some(control) = &mut self.control {
                 control.step(&mut self.effects)?;
             }
@@ -178,6 +184,7 @@ impl Shard {
                 }
             }
             Event::Opened(opened) => self.install(*opened)?,
+            Event::GroupsLoaded(key, round, loaded) => self.groups_loaded(key, round, *loaded),
             Event::Deleted(key) => self.reconciler.deleted(&self.storage, key),
         }
         Ok(())

@@ -8,6 +8,7 @@ use synod_log::key::PartitionKey;
 use synod_log::sync::JobPanicked;
 use tokio::sync::Notify;
 
+use super::coordinators::Loaded;
 use super::reconcile::Opened;
 
 /// One report.
@@ -21,6 +22,8 @@ pub(crate) enum Event {
     Background(PartitionKey, Result<BackgroundDone, JobPanicked>),
     /// A partition's files were opened or created, or could not be.
     Opened(Box<Opened>),
+    /// The log of a group coordinator is folded, for a round of its partition.
+    GroupsLoaded(PartitionKey, u32, Box<Loaded>),
     /// A deleted partition's files are gone, or could not be removed.
     Deleted(PartitionKey),
 }

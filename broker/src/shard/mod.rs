@@ -4,6 +4,7 @@
 //! lock. The same thread runs client connections; a request changes threads only when its
 //! partition lives on another shard.
 
+mod coordinators;
 mod event_loop;
 mod events;
 mod open;
@@ -14,6 +15,7 @@ use synod_log::key::PartitionKey;
 use synod_paxos::NodeId;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::groups::GroupRequest;
 use crate::partition::AppendRequest;
 use crate::peers::{InboundShare, PartitionMessage};
 
@@ -29,6 +31,8 @@ pub(crate) enum ShardRequest {
     Trim { key: PartitionKey, before: Option<u64>, reply: oneshot::Sender<Result<u64, TrimError>> },
     /// Messages of another broker's replicas. The share goes once they are processed.
     Peer { from: NodeId, messages: Vec<PartitionMessage>, share: InboundShare },
+    /// A request to the coordinator of the groups of one partition of the offsets topic.
+    Group { key: PartitionKey, request: GroupRequest },
     /// Sync everything, close all partitions and end the loop.
     Stop { reply: oneshot::Sender<()> },
 }

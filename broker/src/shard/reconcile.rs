@@ -135,6 +135,7 @@ impl Shard {
             }
         }
         self.drop_leftovers(image);
+        self.coordinators.follow(image, self.reconciler.shard, self.broker.shard_count());
         self.reconciler.image = image.clone();
         self.report_settled();
         Ok(())
@@ -230,6 +231,7 @@ impl Shard {
     fn drop_topic(&mut self, topic: TopicId) {
         let keys: Vec<PartitionKey> =
             self.partitions.keys().filter(|key| key.topic == topic.bytes()).copied().collect();
+        self.coordinators.topic_deleted(topic);
         self.broker.directory().update([], keys.iter().map(|key| (topic, key.partition)));
         for key in keys {
             if let Some(partition) = self.partitions.remove(&key) {

@@ -164,8 +164,8 @@ proptest! {
     }
 }
 
-/// Fifty members join, leave and die for two simulated minutes; no partition is without an owner for
-/// longer than the session time-out and three seconds.
+/// Fifty members join, leave and die for two simulated minutes; no partition is without an owner
+/// for longer than the session time-out and three seconds.
 #[test]
 fn fifty_members_come_and_go() {
     const SESSION_MS: u64 = 10_000;
