@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lock                 locked while a broker runs; holds its process id
+//! enrolment            the directory's id, its starts, its cluster's members; written first
 //! meta                 format, cluster id, node id, checksum; written last on a first start
 //! journal              vows and durability marks
 //! partitions/          one directory per partition, named by its key
@@ -13,6 +14,8 @@
 //! short is simply done again, provided that nothing in the directory could be data. Once it is
 //! there, everything else must be there too: a missing journal is lost promises, never "none made".
 
+mod claim;
+mod enrolment;
 mod meta;
 #[cfg(test)]
 mod tests;
@@ -21,6 +24,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::claim::ClaimedDir;
+use self::claim::directory_of;
 use self::meta::{Meta, MetaError};
 use crate::error::LockError;
 use crate::identity::{ClusterId, Identity};
@@ -30,6 +35,7 @@ use crate::storage::{Access, EntryKind, Lock, Storage, read_file, remove_tree, r
 
 const LOCK: &str = "lock";
 const META: &str = "meta";
+const ENROLMENT: &str = "enrolment";
 const JOURNAL: &str = "journal";
 const PARTITIONS: &str = "partitions";
 const SUSPECT: &str = "suspect";
@@ -168,35 +174,28 @@ impl DataDir {
         cluster: ClusterClaim,
         node_id: u32,
     ) -> Result<Self, DataDirError> {
-        let fail = |source| io_error(path, source);
-        create_dirs(&*storage, path).map_err(fail)?;
-        let lock = take_lock(&*storage, path)?;
-        let is_new = !storage.exists(&path.join(META)).map_err(fail)?;
-        let meta = if is_new {
-            let cluster_id = match cluster {
-                ClusterClaim::Expect(id) | ClusterClaim::AnyOrNew(id) => id,
-            };
-            let identity = Identity { cluster_id, node_id };
-            format(&*storage, path, identity)?;
-            Meta { identity }
-        } else {
-            read_meta(&*storage, path)?
+        let new = match cluster {
+            ClusterClaim::Expect(id) | ClusterClaim::AnyOrNew(id) => id,
         };
-        check_owner(path, meta.identity, cluster, node_id)?;
+        DataDir::claim(storage, path, node_id, directory_of(new))?.open(cluster)
+    }
+
+    /// The last step of an opening: nothing is missing.
+    fn complete(
+        storage: Arc<dyn Storage>,
+        path: PathBuf,
+        identity: Identity,
+        is_new: bool,
+        lock: Box<dyn Lock>,
+    ) -> Result<Self, DataDirError> {
+        let fail = |source| io_error(&path, source);
         for missing in [JOURNAL, PARTITIONS] {
             if !storage.exists(&path.join(missing)).map_err(fail)? {
-                return Err(DataDirError::Incomplete { path: path.to_owned(), missing });
+                return Err(DataDirError::Incomplete { path, missing });
             }
         }
-        let suspect = read_suspect(&*storage, path).map_err(fail)?;
-        Ok(Self {
-            storage,
-            path: path.to_owned(),
-            identity: meta.identity,
-            is_new,
-            suspect,
-            _lock: lock,
-        })
+        let suspect = read_suspect(&*storage, &path).map_err(fail)?;
+        Ok(Self { storage, path, identity, is_new, suspect, _lock: lock })
     }
 
     /// Whose directory it is.
@@ -435,12 +434,13 @@ fn take_lock(storage: &dyn Storage, path: &Path) -> Result<Box<dyn Lock>, DataDi
     })
 }
 
-/// Makes a data directory of an empty one, or of what an earlier attempt left. `meta` comes last.
-fn format(storage: &dyn Storage, path: &Path, identity: Identity) -> Result<(), DataDirError> {
+/// Checks that a directory without `meta` holds nothing, or what an earlier attempt left.
+fn check_unformatted(storage: &dyn Storage, path: &Path) -> Result<(), DataDirError> {
     let fail = |source| io_error(path, source);
     for entry in storage.list(path).map_err(fail)? {
         match entry.name.as_str() {
-            LOCK | PARTITIONS | JOURNAL | "journal.tmp" | "meta.tmp" | "lost+found" => {}
+            LOCK | PARTITIONS | JOURNAL | ENROLMENT => {}
+            "journal.tmp" | "meta.tmp" | "enrolment.tmp" | "lost+found" => {}
             _ => {
                 return Err(DataDirError::NotOurs { path: path.to_owned(), found: entry.name });
             }
@@ -452,8 +452,6 @@ fn format(storage: &dyn Storage, path: &Path, identity: Identity) -> Result<(), 
         if !storage.list(&partitions).map_err(fail)?.is_empty() {
             return Err(lost_meta());
         }
-    } else {
-        storage.create_dir(&partitions).map_err(fail)?;
     }
     let journal = path.join(JOURNAL);
     if storage.exists(&journal).map_err(fail)?
@@ -461,9 +459,19 @@ fn format(storage: &dyn Storage, path: &Path, identity: Identity) -> Result<(), 
     {
         return Err(lost_meta());
     }
+    Ok(())
+}
+
+/// Makes a data directory of an empty one, or of what an earlier attempt left. `meta` comes last.
+fn format(storage: &dyn Storage, path: &Path, identity: Identity) -> Result<(), DataDirError> {
+    let fail = |source| io_error(path, source);
+    let (partitions, journal) = (path.join(PARTITIONS), path.join(JOURNAL));
+    if !storage.exists(&partitions).map_err(fail)? {
+        storage.create_dir(&partitions).map_err(fail)?;
+    }
     JournalStore::create(storage, &journal, identity).map_err(fail)?;
     sync_parents(storage, path).map_err(fail)?;
-    let meta = Meta { identity }.encode();
+    let meta = Meta::new(identity).encode();
     replace_file(storage, &path.join(META), meta.as_bytes()).map_err(fail)
 }
 

@@ -57,7 +57,7 @@ mod walk;
 
 pub use crate::batch::{Batch, BatchError, BatchHeader};
 pub use crate::config::LogConfig;
-pub use crate::data_dir::{ClusterClaim, DataDir, DataDirError};
+pub use crate::data_dir::{ClaimedDir, ClusterClaim, DataDir, DataDirError};
 pub use crate::epochs::{EpochHistory, EpochStart};
 pub use crate::error::{LockError, is_disk_full};
 pub use crate::identity::{ClusterId, Identity};

@@ -27,13 +27,15 @@ pub(crate) struct Inbound {
     /// One per shard; the thread reads what it is given.
     pub(crate) shards: Vec<mpsc::Sender<Introduced>>,
     /// The metadata group's inbox.
-    pub(crate) control: mpsc::Sender<(NodeId, ControlMessage)>,
+    pub(crate) control: mpsc::Sender<Received>,
 }
+
+/// A control message, and who sent it.
+type Received = (NodeId, ControlMessage);
 
 impl Inbound {
     /// The metadata group's inbox, and the end that the metadata group reads.
-    pub(crate) fn control()
-    -> (mpsc::Sender<(NodeId, ControlMessage)>, mpsc::Receiver<(NodeId, ControlMessage)>) {
+    pub(crate) fn control() -> (mpsc::Sender<Received>, mpsc::Receiver<Received>) {
         mpsc::channel(CONTROL_RECEIVED)
     }
 }

@@ -114,7 +114,7 @@ fn another_cluster() {
 #[test]
 fn a_newer_format() {
     with_changed_meta(
-        |meta| meta.replace("format 1\n", "format 99\n"),
+        |meta| meta.replace("format 2\n", "format 99\n"),
         &["format 99", "newer build"],
     );
 }

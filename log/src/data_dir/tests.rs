@@ -130,10 +130,10 @@ fn what_is_not_ours_or_not_for_us_gets_a_clear_answer() {
     let disk = MemoryStorage::new(0);
     drop(open(&disk).expect("healthy"));
     let meta = String::from_utf8(disk.content(&root().join(META)).expect("there")).expect("text");
-    disk.install(&root().join(META), meta.replace("format 1", "format 2").as_bytes()).expect("ok");
+    disk.install(&root().join(META), meta.replace("format 2", "format 3").as_bytes()).expect("ok");
     assert_eq!(
         message(&disk),
-        "/var/data has format 2, this build knows up to 1; use a newer build"
+        "/var/data has format 3, this build knows up to 2; use a newer build"
     );
     disk.install(&root().join(META), meta.replace("node 1", "node 2").as_bytes()).expect("ok");
     assert_eq!(message(&disk), "/var/data/meta: the checksum does not match; restore the file");
