@@ -158,3 +158,15 @@ pub(crate) const CONTROL_RECEIVED: usize = 256;
 
 const _: () = assert!(DIAL_TIMEOUT.as_millis() < HELLO_TIMEOUT.as_millis());
 const _: () = assert!(DIAL_PAUSE.as_millis() < DIAL_PAUSE_LIMIT.as_millis());
+
+/// Pause between two rounds of dials while a cluster forms.
+pub(crate) const FORMATION_ROUND: Duration = Duration::from_millis(100);
+
+/// How often a broker that waits for its cluster to form says so.
+pub(crate) const FORMATION_REPORT: Duration = Duration::from_secs(5);
+
+/// How long another broker may be found at this one's address before that is an error. By then
+/// everybody has dialed anew.
+pub(crate) const FORMATION_PATIENCE: Duration = Duration::from_secs(10);
+
+const _: () = assert!(FORMATION_PATIENCE.as_millis() > 2 * HELLO_TIMEOUT.as_millis());

@@ -19,6 +19,7 @@ mod complaints;
 mod contacts;
 mod dial;
 mod form;
+mod formation;
 mod frame;
 mod hello;
 mod link;
@@ -33,6 +34,7 @@ mod socket;
 
 pub(crate) use crate::limits::CONTROL_BODY_SIZE;
 pub(crate) use contacts::Contacts;
+pub(crate) use formation::FormationError;
 pub(crate) use links::{ControlLinks, Links};
 pub(crate) use listener::Inbound;
 pub(crate) use message::{BrokerHeartbeat, Channel, ControlMessage, Incarnation, PartitionMessage};
@@ -47,6 +49,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::circle::Circle;
+use self::formation::Formation;
 use self::hello::Introduction;
 use self::link::Link;
 use self::listener::Door;
@@ -98,6 +101,24 @@ impl Peers {
     /// [`Peers::serve`].
     pub(crate) fn listen(&self, listener: TcpListener) {
         tokio::spawn(self.door.clone().accept(listener));
+    }
+
+    /// Finds the cluster that this broker is to be a part of, or forms it with the others; `report`
+    /// is told now and then what is missing. The caller makes the membership durable and then calls
+    /// [`Peers::join`]. May be cancelled.
+    ///
+    /// # Errors
+    /// Something is wrong that only the operator can mend.
+    pub(crate) async fn form(
+        &self,
+        report: &(dyn Fn(String) + Sync),
+    ) -> Result<Membership, FormationError> {
+        Formation::new(self.circle.clone()).run(report).await
+    }
+
+    /// From now on this broker introduces itself as a member of a formed cluster, which is durable.
+    pub(crate) fn join(&self, membership: &Membership) {
+        self.circle.join(membership);
     }
 
     /// From now on connections are led to `inbound`.
