@@ -16,6 +16,9 @@ use crate::metadata::ids::random_id;
 /// First version whose clients can be told to come back with an id.
 const COME_BACK_VERSION: i16 = 4;
 
+/// First version in which there may be no protocol.
+const NULL_PROTOCOL_VERSION: i16 = 7;
+
 /// First version whose leaders can be told that no assignment is wanted.
 const SKIP_VERSION: i16 = 9;
 
@@ -37,15 +40,24 @@ pub(super) async fn handle(
         }
         Err(error) => {
             tracing::error!(%error, "no random member id can be drawn");
-            return refused(ErrorCode::UNKNOWN_SERVER_ERROR, member);
+            let (error_code, member_id) = (ErrorCode::UNKNOWN_SERVER_ERROR, member);
+            return JoinGroupResponse { error_code, member_id, ..JoinGroupResponse::default() };
         }
     };
-    respond(answer)
+    let mut response = respond(answer);
+    if header.api_version < NULL_PROTOCOL_VERSION {
+        response.protocol_name.get_or_insert_default();
+    }
+    response
 }
 
 fn respond(answer: JoinAnswer) -> JoinGroupResponse {
     let error_code = answer.error.map_or(ErrorCode::NONE, of_group_error);
-    let Some(joined) = answer.joined else { return refused(error_code, answer.member) };
+    let member_id = answer.member;
+    let Some(joined) = answer.joined else {
+        let protocol_name = None;
+        return JoinGroupResponse { error_code, member_id, protocol_name, ..Default::default() };
+    };
     let members = joined.members.into_iter().map(|member| JoinGroupResponseMember {
         member_id: member.id,
         group_instance_id: member.instance,
@@ -55,17 +67,13 @@ fn respond(answer: JoinAnswer) -> JoinGroupResponse {
         error_code,
         generation_id: joined.generation,
         protocol_type: joined.protocol_type,
-        protocol_name: Some(joined.protocol.unwrap_or_default()),
+        protocol_name: joined.protocol,
         leader: joined.leader,
         skip_assignment: joined.skip_assignment,
-        member_id: answer.member,
+        member_id,
         members: members.collect(),
         ..JoinGroupResponse::default()
     }
-}
-
-fn refused(error_code: ErrorCode, member_id: Str) -> JoinGroupResponse {
-    JoinGroupResponse { error_code, member_id, ..JoinGroupResponse::default() }
 }
 
 fn join(

@@ -33,7 +33,8 @@ pub(super) async fn handle(
         ask_group(context, &request.group_id, |reply| GroupRequest::Commit(commit, reply)).await
     }
     .map(Vec::into_iter);
-    let topics = request.topics.into_iter().map(|topic| {
+    let topics = request.topics.into_iter().filter(|topic| !topic.partitions.is_empty());
+    let topics = topics.map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             let error_code = match &mut outcomes {
                 _ if !exists(&image, &topic.name, partition.partition_index) => {

@@ -53,7 +53,8 @@ fn check_oracle(address: &str) {
 }
 
 fn check_synod() {
-    let mut broker = Broker::start();
+    // As the oracle is set.
+    let mut broker = Broker::start_with(&["--set", "groups.initial_rebalance_delay=0ms"]);
     let mut run = Run::against(broker.kafka());
     cases::run_all(&mut run);
     assert!(broker.is_running(), "the broker ended:\n{}", broker.stderr());

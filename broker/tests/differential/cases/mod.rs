@@ -1,11 +1,14 @@
 //! The cases, by kind of request.
 
 mod alter_configs;
+mod committed;
 mod create_topics;
 mod describe;
 mod fetch;
 mod frames;
+mod groups;
 mod idempotence;
+mod members;
 mod metadata;
 mod offsets;
 mod produce;
@@ -25,5 +28,7 @@ pub(crate) fn run_all(run: &mut Run) {
     stored::run(run);
     fetch::run(run);
     offsets::run(run);
+    groups::run(run);
+    committed::run(run);
     frames::run(run);
 }
