@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 mod context;
 mod control;
+pub mod demo;
 mod directory;
 pub mod groups;
 pub mod http;

@@ -18,6 +18,7 @@ mod circle;
 mod complaints;
 mod contacts;
 mod dial;
+mod dialer;
 mod form;
 mod formation;
 mod frame;
@@ -34,6 +35,7 @@ mod socket;
 
 pub(crate) use crate::limits::CONTROL_BODY_SIZE;
 pub(crate) use contacts::Contacts;
+pub(crate) use dialer::{Dialer, dialer_of};
 pub(crate) use formation::FormationError;
 pub(crate) use links::{ControlLinks, Links};
 pub(crate) use listener::Inbound;
