@@ -73,6 +73,19 @@ const _: () = assert!(RESEND_TICKS * 3 < CHECK_QUORUM_TICKS);
 const _: () = assert!(CHECK_QUORUM_TICKS < IN_SYNC_LAG_TICKS);
 const _: () = assert!(WRITE_SLICES <= 1024);
 
+/// Ticks between two heartbeats of a broker to each other broker: 100 ms.
+pub(crate) const HEARTBEAT_TICKS: u32 = 2;
+
+/// Ticks of silence after which a broker counts as gone: 500 ms.
+pub(crate) const BROKER_TIMEOUT_TICKS: u32 = 10;
+
+/// Ticks after which a leader of the metadata group that got no answers from a majority stops
+/// taking records. Longer than the silence that makes others stand for election.
+pub(crate) const METADATA_CHECK_QUORUM_TICKS: u32 = 12;
+
+const _: () = assert!(BROKER_TIMEOUT_TICKS >= 3 * HEARTBEAT_TICKS);
+const _: () = assert!(METADATA_CHECK_QUORUM_TICKS > BROKER_TIMEOUT_TICKS);
+
 /// Requests that wait in the controller's inbox.
 pub(crate) const CONTROLLER_INBOX: usize = 256;
 

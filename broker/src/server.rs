@@ -14,13 +14,13 @@ use synod_log::identity::ClusterId;
 use synod_log::journal::{JournalConfig, JournalOpenError};
 use synod_log::os::OsStorage;
 use synod_log::sync::SyncPool;
-use synod_paxos::{NodeId, Replica, ReplicaConfig};
+use synod_paxos::{NodeId, Replica, ReplicaConfig, ReplicaSet};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::broker::{Broker, BrokerParts, DeletedTopics};
 use crate::config::{Config, HostPort};
-use crate::control::{Control, ControlParts, METADATA_KEY};
+use crate::control::{Control, ControlParts, GroupParts, METADATA_KEY};
 use crate::http::{Health, HttpServer, Readiness};
 use crate::limits::{CONTROLLER_INBOX, SHARD_INBOX, START_TIMEOUT, STOP_TIMEOUT};
 use crate::metadata::record::{Endpoint, Listener};
@@ -32,6 +32,7 @@ use crate::metadata::{
 use crate::metrics::Metrics;
 use crate::net::{ConnectionSlots, accept_loop};
 use crate::partition::{PartitionView, log_config};
+use crate::peers::ControlLinks;
 use crate::shard::{
     Copies, OpenError, Past, ShardHandle, ShardParts, ShardRequest, Storage, open_partition,
     purge_deleted,
@@ -195,22 +196,20 @@ impl Server {
         let rack = config.rack.clone();
         let registration = RegisterBroker { broker: id, incarnation, endpoints, rack, start: 0 };
         let (log, replica, view) = open_metadata(&storage, &broker)?;
-        let parts = ControlParts {
+        let group = GroupParts {
             log,
             replica,
             view,
-            requests,
+            voters: ReplicaSet::new(&[NodeId(id.0)]),
             publisher,
             context: Arc::new(ControllerContext::new(&config)?),
             deleted,
             registration,
             new_cluster_id: storage.data_dir.identity().cluster_id.to_string(),
-            promised_round: storage
-                .recovered
-                .get(&METADATA_KEY)
-                .and_then(|durable| durable.vow)
-                .map_or(0, |vow| vow.promised.round),
+            seed: 0,
         };
+        let incoming = mpsc::channel(1).1;
+        let parts = ControlParts { group, requests, incoming, links: ControlLinks::none() };
         let mut parts = Some(parts);
         let mut shards = Vec::with_capacity(config.shards);
         for (index, (inbox, settled)) in inboxes.into_iter().zip(settled).enumerate() {

@@ -25,6 +25,7 @@
 use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// Requests that may wait for their handler to run; further ones are refused as busy.
 pub const WAITING_REQUESTS: usize = 1024;
@@ -86,7 +87,8 @@ pub struct Proposal {
 }
 
 /// Why a request got no response from its handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum NotDone {
     /// This replica does not lead; nothing was proposed.
     #[error("this broker does not lead the log")]
@@ -281,6 +283,19 @@ impl<S: StateMachine> StateLog<S> {
         base_offset: u64,
         records: &[EncodedRecord],
     ) -> Result<Responses, StateError> {
+        self.handle_decided_seen(base_offset, records, |_| {})
+    }
+
+    /// As [`StateLog::handle_decided`]; shows each record to `see` as it is applied.
+    ///
+    /// # Errors
+    /// As [`StateLog::handle_decided`].
+    pub fn handle_decided_seen(
+        &mut self,
+        base_offset: u64,
+        records: &[EncodedRecord],
+        mut see: impl FnMut(&S::Record),
+    ) -> Result<Responses, StateError> {
         if base_offset != self.end {
             return Err(format!("decided batch at {base_offset}, expected {}", self.end).into());
         }
@@ -291,7 +306,9 @@ impl<S: StateMachine> StateLog<S> {
         }
         let mut state = self.state.clone();
         for (offset, record) in (base_offset..).zip(records) {
-            state.apply(offset, &S::decode(record)?)?;
+            let record = S::decode(record)?;
+            state.apply(offset, &record)?;
+            see(&record);
         }
         self.state = state;
         self.end = base_offset + records.len() as u64;

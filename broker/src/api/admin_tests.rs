@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::metadata::record::{Endpoint, Listener};
 use crate::metadata::{
     BeginControl, BrokerId, ControllerContext, ControllerHandle, ControllerRequest, ImagePublisher,
-    MetadataImage, RegisterBroker, StaticConfigs, TopicId,
+    MetadataImage, RegisterBroker, StaticConfigs, TopicId, connectivity::Connectivity,
 };
 use crate::metrics::Metrics;
 use crate::state_log::StateLog;
@@ -88,8 +88,9 @@ async fn decide_all(
 ) {
     let mut log = StateLog::new(MetadataImage::default(), 0);
     log.handle_leading();
+    let connectivity = Arc::new(Connectivity::new(BrokerId(1), 10));
     while let Some(request) = inbox.recv().await {
-        request.submit(&mut log, &context);
+        request.submit(&mut log, &context, &connectivity);
         while let Some(proposal) = log.poll_proposal() {
             let responses = log.handle_decided(proposal.base_offset, &proposal.records).unwrap();
             publisher.publish(log.state().clone());

@@ -1,7 +1,8 @@
 //! Who hears whom among the brokers, as one of them knows it from heartbeats.
 //!
 //! Every broker tells all others whom it hears. Two brokers are *linked* if each hears the other:
-//! a link that is cut in one direction is no link, because replicas need answers. Pure: time is
+//! a link that is cut in one direction is no link, because replicas need answers. A broker that
+//! hears nothing of this one is as good as silent: it would learn of no appointment. Pure: time is
 //! ticks, and nothing here decides about safety.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,9 @@ const START_TIMEOUTS: u64 = 6;
 struct Heard {
     /// Tick of the last heartbeat.
     tick: u64,
-    /// Tick since when there was no gap.
+    /// Tick of the last heartbeat that told of hearing this broker.
+    linked_tick: Option<u64>,
+    /// Tick since when there was no gap between those.
     since: u64,
     /// How many times its data directory has been started.
     start: u64,
@@ -62,10 +65,18 @@ impl Connectivity {
         if from == self.me || self.heard.get(&from).is_some_and(|known| known.start > start) {
             return;
         }
-        let unbroken = |known: &&Heard| self.is_fresh(known) && known.incarnation == incarnation;
-        let since = self.heard.get(&from).filter(unbroken).map_or(self.tick, |known| known.since);
-        let hears = hears.into_iter().collect();
-        self.heard.insert(from, Heard { tick: self.tick, since, start, incarnation, hears });
+        let hears: BTreeSet<_> = hears.into_iter().collect();
+        let same = self.heard.get(&from).filter(|known| known.incarnation == incarnation);
+        let linked = hears.contains(&self.me);
+        let linked_tick =
+            if linked { Some(self.tick) } else { same.and_then(|known| known.linked_tick) };
+        let since = match same {
+            Some(known) if self.is_linked_lately(known) => known.since,
+            Some(known) if known.linked_tick.is_none() && !linked => known.since,
+            _ => self.tick,
+        };
+        let tick = self.tick;
+        self.heard.insert(from, Heard { tick, linked_tick, since, start, incarnation, hears });
     }
 
     /// Ticks of this broker's life.
@@ -74,9 +85,10 @@ impl Connectivity {
         self.tick
     }
 
-    /// The other brokers that this one hears.
+    /// The other brokers that this one hears, whether or not they hear it.
     pub fn heard(&self) -> impl Iterator<Item = BrokerId> + '_ {
-        self.heard.iter().filter(|(_, heard)| self.is_fresh(heard)).map(|(broker, _)| *broker)
+        let fresh = |heard: &Heard| self.tick - heard.tick < self.timeout_ticks;
+        self.heard.iter().filter(move |(_, heard)| fresh(heard)).map(|(broker, _)| *broker)
     }
 
     /// Whether `a` and `b` hear each other. Of two others, only what they tell themselves counts.
@@ -107,7 +119,10 @@ impl Connectivity {
         }
         match self.heard.get(&broker.id) {
             None => self.tick >= START_TIMEOUTS * self.timeout_ticks,
-            Some(heard) if heard.incarnation == broker.incarnation => true,
+            Some(heard) if heard.incarnation == broker.incarnation => {
+                // At first it hears nobody.
+                heard.linked_tick.is_some() || self.tick - heard.since >= self.timeout_ticks
+            }
             // Its next life is on the way to register itself.
             Some(heard) => self.tick - heard.since >= self.timeout_ticks,
         }
@@ -135,12 +150,13 @@ impl Connectivity {
         self.steady_ticks(broker) >= SETTLE_TIMEOUTS * self.timeout_ticks
     }
 
-    fn is_fresh(&self, heard: &Heard) -> bool {
-        self.tick - heard.tick < self.timeout_ticks
+    fn is_linked_lately(&self, heard: &Heard) -> bool {
+        heard.linked_tick.is_some_and(|tick| self.tick - tick < self.timeout_ticks)
     }
 
+    /// What is known of a broker that is linked to this one.
     fn fresh(&self, broker: BrokerId) -> Option<&Heard> {
-        self.heard.get(&broker).filter(|heard| self.is_fresh(heard))
+        self.heard.get(&broker).filter(|heard| self.is_linked_lately(heard))
     }
 }
 
@@ -174,17 +190,18 @@ mod tests {
     fn a_link_needs_both_directions() {
         let mut connectivity = Connectivity::new(id(1), 10);
         beat(&mut connectivity, 2, &[1, 3]);
-        beat(&mut connectivity, 3, &[2, 4]);
-        beat(&mut connectivity, 4, &[]);
+        beat(&mut connectivity, 3, &[1, 2, 4]);
+        beat(&mut connectivity, 4, &[3]);
         let linked = |a, b| connectivity.is_linked(id(a), id(b));
         assert!(linked(1, 1) && linked(1, 2) && linked(2, 1) && linked(2, 3));
-        assert!(!linked(1, 3), "3 does not hear this broker");
-        assert!(!linked(3, 4), "4 does not hear 3");
+        assert!(!linked(1, 4), "4 does not hear this broker");
+        assert!(!linked(2, 4), "neither hears the other");
+        assert!(!linked(3, 4), "what 4 says counts for nothing");
+        assert_eq!(connectivity.heard().count(), 3, "it is heard all the same");
         assert!(!linked(1, 5) && !linked(2, 5), "5 is not heard");
         assert!(connectivity.reaches_majority(id(1), &[id(1), id(2), id(3)]));
-        assert!(!connectivity.reaches_majority(id(1), &[id(1), id(3), id(4)]));
-        assert!(!connectivity.reaches_majority(id(1), &[id(1), id(2), id(3), id(4)]), "2 of 4");
-        assert!(!connectivity.reaches_majority(id(1), &[id(2)]) || linked(1, 2));
+        assert!(!connectivity.reaches_majority(id(1), &[id(1), id(4), id(5)]));
+        assert!(!connectivity.reaches_majority(id(1), &[id(1), id(2), id(4), id(5)]), "2 of 4");
     }
 
     #[test]
@@ -199,6 +216,24 @@ mod tests {
         assert!(!connectivity.is_linked(id(1), id(2)));
         assert_eq!(connectivity.heard().count(), 0);
         assert!(connectivity.is_up(&image(1, LIFE)), "this broker hears itself");
+    }
+
+    #[test]
+    fn who_hears_nothing_of_this_broker_is_as_good_as_silent() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        for tick in 0..20 {
+            beat(&mut connectivity, 2, &[]);
+            assert_eq!(connectivity.is_gone(&image(2, LIFE)), tick >= 10, "{tick}");
+            assert!(!connectivity.is_up(&image(2, LIFE)));
+            pass(&mut connectivity, 1);
+        }
+        beat(&mut connectivity, 2, &[1]);
+        assert!(connectivity.is_up(&image(2, LIFE)));
+        for tick in 0..20 {
+            assert_eq!(connectivity.is_gone(&image(2, LIFE)), tick >= 10, "{tick}");
+            pass(&mut connectivity, 1);
+            beat(&mut connectivity, 2, &[]);
+        }
     }
 
     #[test]
@@ -240,7 +275,7 @@ mod tests {
         beat(&mut connectivity, 2, &[1]);
         assert_eq!(connectivity.steady_ticks(id(2)), 0, "heard again");
         pass(&mut connectivity, 3);
-        connectivity.handle_heartbeat(id(2), 2, NEXT_LIFE, []);
+        connectivity.handle_heartbeat(id(2), 2, NEXT_LIFE, [id(1)]);
         assert_eq!(connectivity.steady_ticks(id(2)), 0, "another life");
         assert_eq!(connectivity.steady_ticks(id(1)), connectivity.tick());
     }

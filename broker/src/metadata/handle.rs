@@ -1,96 +1,25 @@
 //! The way from any task of the broker to the controller.
 
-use std::sync::Arc;
-
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::{
-    BrokerId, MetadataImage, TopicId,
-    controller::{self, ControllerContext},
+    BrokerId, TopicId,
+    ask::{Answer, Ask, ControllerRequest},
     error::{AdminError, AdminErrorKind},
     request::{
         AlterConfigs, BeginControl, CreatePartitions, CreateTopics, CreatedTopic, DeletedTopic,
-        NewTopic, Outcomes, ProducerIdBlock, RegisterBroker, TopicRef,
+        ElectLeaders, ElectionOutcome, NewTopic, Outcomes, ProducerIdBlock, RegisterBroker, Resign,
+        ReturnLeadership, ShutDown, TopicRef,
     },
 };
-use crate::state_log::{NotDone, StateLog};
-
-/// Where a request's answer goes.
-pub type Reply<T> = oneshot::Sender<Result<T, NotDone>>;
-
-/// A request to the controller with the place for its answer.
-#[derive(Debug)]
-pub enum ControllerRequest {
-    /// See [`ControllerHandle::begin_control`].
-    BeginControl(BeginControl, Reply<Result<(), AdminError>>),
-    /// See [`ControllerHandle::register_broker`].
-    RegisterBroker(RegisterBroker, Reply<Result<(), AdminError>>),
-    /// See [`ControllerHandle::create_topics`].
-    CreateTopics(CreateTopics, Reply<Outcomes<CreatedTopic>>),
-    /// See [`ControllerHandle::delete_topics`].
-    DeleteTopics(Vec<TopicRef>, Reply<Outcomes<DeletedTopic>>),
-    /// See [`ControllerHandle::create_partitions`].
-    CreatePartitions(CreatePartitions, Reply<Outcomes<()>>),
-    /// See [`ControllerHandle::alter_configs`].
-    AlterConfigs(AlterConfigs, Reply<Outcomes<()>>),
-    /// See [`ControllerHandle::allocate_producer_ids`].
-    AllocateProducerIds(BrokerId, u32, Reply<Result<ProducerIdBlock, AdminError>>),
-}
-
-impl ControllerRequest {
-    /// Hands the request to the metadata log's runtime, whose owner calls this.
-    pub fn submit(self, log: &mut StateLog<MetadataImage>, context: &Arc<ControllerContext>) {
-        let context = Arc::clone(context);
-        match self {
-            Self::BeginControl(request, reply) => {
-                log.submit(move |image| controller::begin_control(image, &request), answer(reply));
-            }
-            Self::RegisterBroker(request, reply) => {
-                log.submit(
-                    move |image| controller::register_broker(image, &request),
-                    answer(reply),
-                );
-            }
-            Self::CreateTopics(request, reply) => {
-                log.submit(
-                    move |image| controller::create_topics(image, &request, &context),
-                    answer(reply),
-                );
-            }
-            Self::DeleteTopics(topics, reply) => {
-                log.submit(move |image| controller::delete_topics(image, &topics), answer(reply));
-            }
-            Self::CreatePartitions(request, reply) => {
-                log.submit(
-                    move |image| controller::create_partitions(image, &request, &context),
-                    answer(reply),
-                );
-            }
-            Self::AlterConfigs(request, reply) => {
-                log.submit(
-                    move |image| controller::alter_configs(image, &request, &context),
-                    answer(reply),
-                );
-            }
-            Self::AllocateProducerIds(broker, count, reply) => {
-                log.submit(
-                    move |image| controller::allocate_producer_ids(image, broker, count),
-                    answer(reply),
-                );
-            }
-        }
-    }
-}
-
-/// Whoever asked may have gone away meanwhile; what was decided stays decided.
-fn answer<T>(reply: Reply<T>) -> impl FnOnce(Result<T, NotDone>) {
-    move |outcome| drop(reply.send(outcome))
-}
+use crate::state_log::NotDone;
 
 /// Asks the controller; cheap to clone, for every task of the broker.
 ///
-/// Each method waits for room in the controller's inbox, so a busy controller slows its callers
-/// rather than grow. A method whose future is dropped may still take effect.
+/// Any broker may be asked: one that does not lead the metadata group passes requests on to the one
+/// that does, and answers when its own image shows what the answer tells of. Each method waits for
+/// room in the inbox, so a busy controller slows its callers rather than grow. A method whose
+/// future is dropped may still take effect.
 #[derive(Clone, Debug)]
 pub struct ControllerHandle {
     inbox: mpsc::Sender<ControllerRequest>,
@@ -109,7 +38,7 @@ impl ControllerHandle {
     /// # Errors
     /// The round is not newer than the last controller's, or the request was not carried out.
     pub async fn begin_control(&self, request: BeginControl) -> Result<(), AdminError> {
-        self.ask(|reply| ControllerRequest::BeginControl(request, reply)).await?
+        self.done(Ask::BeginControl(request)).await
     }
 
     /// Registers a started broker; partitions that its earlier incarnation led get new rounds.
@@ -117,7 +46,7 @@ impl ControllerHandle {
     /// # Errors
     /// The registration cannot be, or the request was not carried out.
     pub async fn register_broker(&self, request: RegisterBroker) -> Result<(), AdminError> {
-        self.ask(|reply| ControllerRequest::RegisterBroker(request, reply)).await?
+        self.done(Ask::RegisterBroker(request)).await
     }
 
     /// Creates topics. Outcomes stand in the request's order.
@@ -128,7 +57,10 @@ impl ControllerHandle {
         &self,
         request: CreateTopics,
     ) -> Result<Outcomes<CreatedTopic>, AdminError> {
-        self.ask(|reply| ControllerRequest::CreateTopics(request, reply)).await
+        match self.ask(Ask::CreateTopics(request)).await? {
+            Answer::TopicsCreated(outcomes) => Ok(outcomes),
+            _ => Err(mismatch()),
+        }
     }
 
     /// Creates one topic with the broker's defaults, as asking for it by name may do.
@@ -154,7 +86,10 @@ impl ControllerHandle {
         &self,
         topics: Vec<TopicRef>,
     ) -> Result<Outcomes<DeletedTopic>, AdminError> {
-        self.ask(|reply| ControllerRequest::DeleteTopics(topics, reply)).await
+        match self.ask(Ask::DeleteTopics(topics)).await? {
+            Answer::TopicsDeleted(outcomes) => Ok(outcomes),
+            _ => Err(mismatch()),
+        }
     }
 
     /// Adds partitions. Outcomes stand in the request's order.
@@ -165,7 +100,7 @@ impl ControllerHandle {
         &self,
         request: CreatePartitions,
     ) -> Result<Outcomes<()>, AdminError> {
-        self.ask(|reply| ControllerRequest::CreatePartitions(request, reply)).await
+        self.items(Ask::CreatePartitions(request)).await
     }
 
     /// Changes settings. Outcomes stand in the request's order.
@@ -173,7 +108,7 @@ impl ControllerHandle {
     /// # Errors
     /// The request was not carried out, or nothing is known about it.
     pub async fn alter_configs(&self, request: AlterConfigs) -> Result<Outcomes<()>, AdminError> {
-        self.ask(|reply| ControllerRequest::AlterConfigs(request, reply)).await
+        self.items(Ask::AlterConfigs(request)).await
     }
 
     /// Takes `count` producer ids for `broker` that no other broker will ever get.
@@ -185,20 +120,79 @@ impl ControllerHandle {
         broker: BrokerId,
         count: u32,
     ) -> Result<ProducerIdBlock, AdminError> {
-        self.ask(|reply| ControllerRequest::AllocateProducerIds(broker, count, reply)).await?
+        match self.ask(Ask::AllocateProducerIds(broker, count)).await? {
+            Answer::ProducerIds(block) => block,
+            _ => Err(mismatch()),
+        }
     }
 
-    async fn ask<T>(
+    /// Moves leaders. Outcomes stand in the request's order, each partition once.
+    ///
+    /// # Errors
+    /// The request was not carried out, or nothing is known about it.
+    pub async fn elect_leaders(
         &self,
-        request: impl FnOnce(Reply<T>) -> ControllerRequest,
-    ) -> Result<T, AdminError> {
-        let (reply, answer) = oneshot::channel();
+        request: ElectLeaders,
+    ) -> Result<Vec<ElectionOutcome>, AdminError> {
+        match self.ask(Ask::ElectLeaders(request)).await? {
+            Answer::Elections(outcomes) => Ok(outcomes),
+            _ => Err(mismatch()),
+        }
+    }
+
+    /// Says that this broker cannot lead partitions that it is appointed for. To be said again from
+    /// time to time while it holds: the controller may change, or find no better leader yet.
+    ///
+    /// # Errors
+    /// The request was not taken, or nothing is known about it.
+    pub async fn resign(&self, request: Resign) -> Result<(), AdminError> {
+        self.done(Ask::Resign(request)).await
+    }
+
+    /// Nominates the preferred leaders of partitions that this broker leads. The controller takes
+    /// what it finds right.
+    ///
+    /// # Errors
+    /// The request was not carried out, or nothing is known about it.
+    pub async fn return_leadership(&self, request: ReturnLeadership) -> Result<(), AdminError> {
+        self.done(Ask::ReturnLeadership(request)).await
+    }
+
+    /// Has all leaderships of this broker moved to others before it stops.
+    ///
+    /// # Errors
+    /// The request was not carried out, or nothing is known about it.
+    pub async fn shut_down(&self, request: ShutDown) -> Result<(), AdminError> {
+        self.done(Ask::ShutDown(request)).await
+    }
+
+    async fn done(&self, ask: Ask) -> Result<(), AdminError> {
+        match self.ask(ask).await? {
+            Answer::Done(outcome) => outcome,
+            _ => Err(mismatch()),
+        }
+    }
+
+    async fn items(&self, ask: Ask) -> Result<Outcomes<()>, AdminError> {
+        match self.ask(ask).await? {
+            Answer::Items(outcomes) => Ok(outcomes),
+            _ => Err(mismatch()),
+        }
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, AdminError> {
+        let (request, answer) = ControllerRequest::new(ask);
         let stopped = |_| not_done(NotDone::NotLeading);
-        self.inbox.send(request(reply)).await.map_err(stopped)?;
+        self.inbox.send(request).await.map_err(stopped)?;
         // An inbox that goes away with a request inside leaves open how far it got.
         let outcome = answer.await.unwrap_or(Err(NotDone::Unknown));
         outcome.map_err(not_done)
     }
+}
+
+/// The answer is to something else: the controller is of another version. It may have been done.
+fn mismatch() -> AdminError {
+    AdminError::new(AdminErrorKind::OutcomeUnknown, "the controller's answer was not understood")
 }
 
 fn not_done(reason: NotDone) -> AdminError {
@@ -212,8 +206,18 @@ fn not_done(reason: NotDone) -> AdminError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::config::Config;
+    use crate::{
+        config::Config,
+        metadata::{ControllerContext, MetadataImage, connectivity::Connectivity},
+        state_log::StateLog,
+    };
+
+    fn connectivity() -> Arc<Connectivity> {
+        Arc::new(Connectivity::new(BrokerId(1), 10))
+    }
 
     fn context() -> Arc<ControllerContext> {
         Arc::new(ControllerContext::new(&Config::default()).unwrap())
@@ -228,7 +232,7 @@ mod tests {
         let mut log = StateLog::new(MetadataImage::default(), 0);
         log.handle_leading();
         while let Some(request) = inbox.recv().await {
-            request.submit(&mut log, &context());
+            request.submit(&mut log, &context(), &connectivity());
             while let Some(proposal) = log.poll_proposal() {
                 log.handle_decided(proposal.base_offset, &proposal.records).unwrap().send();
             }
@@ -269,7 +273,7 @@ mod tests {
         let mut log = StateLog::new(MetadataImage::default(), 0);
         let server = async {
             let request = inbox.recv().await.unwrap();
-            request.submit(&mut log, &context());
+            request.submit(&mut log, &context(), &connectivity());
             // The next one is taken, and then the broker stops.
             drop(inbox.recv().await.unwrap());
             drop(inbox);

@@ -1,5 +1,6 @@
 //! Cluster metadata: a replicated log of decided facts, its fold, and the controller's handlers.
 
+pub mod ask;
 pub mod broker_config_table;
 pub mod config_key;
 pub mod config_view;
@@ -17,10 +18,11 @@ pub mod request;
 pub mod topic_config;
 pub mod topic_config_table;
 
+pub use ask::{Answer, Ask, ControllerRequest};
 pub use config_view::{ConfigView, StaticConfigs};
 pub use controller::{ControllerContext, validate_topic_name};
 pub use error::{AdminError, AdminErrorKind};
-pub use handle::{ControllerHandle, ControllerRequest};
+pub use handle::ControllerHandle;
 pub use ids::{BrokerId, TopicId};
 pub use image::{MetadataImage, PartitionImage, TopicImage};
 pub use publish::{ImagePublisher, ImageReader};

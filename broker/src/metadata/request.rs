@@ -170,8 +170,8 @@ pub enum ResignReason {
     Faulty,
 }
 
-/// A leader that gives up one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A leader that gave up one partition, as the controller remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resigned {
     /// The appointed leader.
     pub broker: BrokerId,
@@ -179,6 +179,8 @@ pub struct Resigned {
     pub round: u32,
     /// Why.
     pub reason: ResignReason,
+    /// Until when this holds unless it is said again.
+    pub until_tick: u64,
 }
 
 impl Resigned {

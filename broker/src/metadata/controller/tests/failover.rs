@@ -138,7 +138,8 @@ impl Net {
     fn resign(&mut self, reason: ResignReason) {
         let topic = self.cluster.image.topic("t").unwrap();
         let partition = &topic.partitions[0];
-        let resigned = Resigned { broker: partition.leader, round: partition.round, reason };
+        let (broker, round) = (partition.leader, partition.round);
+        let resigned = Resigned { broker, round, reason, until_tick: u64::MAX };
         self.resignations.insert((topic.id, 0), resigned);
     }
 }

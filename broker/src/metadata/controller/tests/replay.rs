@@ -1,12 +1,10 @@
 //! Random administration through the runtime: the live image always equals a replay.
 
-use proptest::prelude::*;
-use tokio::sync::oneshot;
-
 use super::*;
 use crate::{
     metadata::{
-        ControllerRequest, TopicId,
+        Ask, ControllerRequest, TopicId,
+        connectivity::Connectivity,
         request::{
             AlterConfigs, BeginControl, ConfigChange, ConfigOperation, ConfigResource,
             CreatePartitions, MorePartitions, ResourceChange, TopicRef,
@@ -14,6 +12,7 @@ use crate::{
     },
     state_log::{EncodedRecord, StateLog},
 };
+use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -50,6 +49,10 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 }
 
 fn request(action: &Action) -> Option<ControllerRequest> {
+    Some(ControllerRequest::new(ask(action)?).0)
+}
+
+fn ask(action: &Action) -> Option<Ask> {
     // Outcomes are the handlers' own tests' matter; nobody waits for the answer here.
     Some(match action.clone() {
         Action::Create { names, partitions, replicas, id } => {
@@ -63,16 +66,16 @@ fn request(action: &Action) -> Option<ControllerRequest> {
             };
             let topics = names.into_iter().enumerate().map(topic).collect();
             let request = CreateTopics { topics, validate_only: id % 8 == 0 };
-            ControllerRequest::CreateTopics(request, oneshot::channel().0)
+            Ask::CreateTopics(request)
         }
         Action::Delete { names } => {
             let refs = names.into_iter().map(|name| TopicRef::Name(name.into())).collect();
-            ControllerRequest::DeleteTopics(refs, oneshot::channel().0)
+            Ask::DeleteTopics(refs)
         }
         Action::Grow { name, count } => {
             let topics = vec![MorePartitions { name: name.into(), count, assignments: None }];
             let request = CreatePartitions { topics, validate_only: false };
-            ControllerRequest::CreatePartitions(request, oneshot::channel().0)
+            Ask::CreatePartitions(request)
         }
         Action::Configure { name, value } => {
             let operation = value
@@ -84,15 +87,13 @@ fn request(action: &Action) -> Option<ControllerRequest> {
             let changes = vec![ConfigChange { name: key.into(), operation }];
             let resources = vec![ResourceChange { resource, replace: false, changes }];
             let request = AlterConfigs { resources, validate_only: false };
-            ControllerRequest::AlterConfigs(request, oneshot::channel().0)
+            Ask::AlterConfigs(request)
         }
         Action::Restart { broker, incarnation } => {
             let request = registration(broker, incarnation);
-            ControllerRequest::RegisterBroker(request, oneshot::channel().0)
+            Ask::RegisterBroker(request)
         }
-        Action::ProducerIds => {
-            ControllerRequest::AllocateProducerIds(BrokerId(1), 10, oneshot::channel().0)
-        }
+        Action::ProducerIds => Ask::AllocateProducerIds(BrokerId(1), 10),
         Action::Poll | Action::Decide | Action::Depose => return None,
     })
 }
@@ -116,10 +117,11 @@ proptest! {
     #[test]
     fn live_image_equals_replay(actions in actions()) {
         let context = std::sync::Arc::new(ControllerContext::new(&Config::default()).unwrap());
+        let reach = std::sync::Arc::new(Connectivity::new(BrokerId(1), 10));
         let mut log = StateLog::new(MetadataImage::default(), 0);
         log.handle_leading();
         let begin = BeginControl { broker: BrokerId(1), round: 1, new_cluster_id: "c".into() };
-        ControllerRequest::BeginControl(begin, oneshot::channel().0).submit(&mut log, &context);
+        ControllerRequest::new(Ask::BeginControl(begin)).0.submit(&mut log, &context, &reach);
         let mut decided: Vec<EncodedRecord> = Vec::new();
         let mut proposed = None;
         for action in actions {
@@ -138,7 +140,7 @@ proptest! {
                     decided.extend(proposal.records);
                 },
                 _ => if let Some(request) = request(&action) {
-                    request.submit(&mut log, &context);
+                    request.submit(&mut log, &context, &reach);
                 },
             }
         }
