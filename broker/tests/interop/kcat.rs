@@ -103,6 +103,26 @@ fn offsets_by_time_of_kcat() {
     }
 }
 
+/// A balanced consumer reads everything once, and goes on where it left off.
+#[test]
+fn groups_of_kcat() {
+    let broker = Broker::external_or_start();
+    let (topic, group) = (fresh("kcat-group"), fresh("group"));
+    wire::create_topic(&mut Connection::open(broker.kafka()), &topic, 2, &[]);
+    let settings = ["-X", "auto.offset.reset=earliest", "-X", "session.timeout.ms=6000"];
+    for round in ["first", "second"] {
+        for partition in ["0", "1"] {
+            let line = format!("{round} {partition}\n");
+            kcat(broker.kafka(), &["-P", "-t", &topic, "-p", partition], &line);
+        }
+        let args = ["-G", &group, "-c", "2", "-q", &topic];
+        let read = kcat_text(broker.kafka(), &[&settings[..], &args].concat(), "");
+        let mut lines: Vec<&str> = read.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, [format!("{round} 0"), format!("{round} 1")], "{round}");
+    }
+}
+
 /// A first producer to a topic that does not exist creates it.
 #[test]
 fn kcat_creates_a_topic_by_writing() {

@@ -13,6 +13,7 @@ const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 const DELETE_RECORDS: &str = "org.apache.kafka.tools.DeleteRecordsCommand";
 const LOG_DIRS: &str = "org.apache.kafka.tools.LogDirsCommand";
+const GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 const API_VERSIONS: &str = "org.apache.kafka.tools.BrokerApiVersionsCommand";
 
 /// A run of one tool and what its output must and must not hold.
@@ -132,6 +133,49 @@ fn topics_and_configs() {
         step(TOPICS, "--list").hides(topic.as_str()),
         step(TOPICS, &of("--describe --topic TOPIC")).fails().shows("does not exist"),
         step(API_VERSIONS, "--command-config /dev/null").shows("Produce(0): 0 to "),
+    ]);
+}
+
+/// Groups as their tool sees them, and the offsets topic as any reader of it does.
+#[test]
+fn groups() {
+    let (topic, group) = (&fresh("tools"), &fresh("group"));
+    let of = |args: &str| args.replace("TOPIC", topic).replace("GROUP", group);
+    let group_step = |args: &str| step(GROUPS, &of(args));
+    let formatted = |formatter: &str| {
+        step(
+            CONSUMER,
+            &format!(
+                "--topic __consumer_offsets --from-beginning --timeout-ms 5000 \
+                 --formatter org.apache.kafka.tools.consumer.{formatter}"
+            ),
+        )
+    };
+    run(&[
+        step(TOPICS, &of("--create --topic TOPIC --partitions 1")),
+        step(PRODUCER, &of("--topic TOPIC")).input("one\ntwo\nthree\n"),
+        step(CONSUMER, &of("--topic TOPIC --group GROUP --from-beginning --max-messages 2"))
+            .shows("one\ntwo\n"),
+        group_step("--list").shows(format!("{group}\n")),
+        group_step("--list --state Stable").hides(group.as_str()),
+        group_step("--describe --group GROUP").shows("has no active members").shows(topic.as_str()),
+        group_step("--describe --group GROUP --state").shows("Empty"),
+        group_step("--describe --group none").shows("does not exist"),
+        group_step("--reset-offsets --group GROUP --topic TOPIC --to-offset 1 --dry-run")
+            .shows(topic.as_str()),
+        group_step("--reset-offsets --group GROUP --topic TOPIC --to-offset 1 --execute"),
+        step(CONSUMER, &of("--topic TOPIC --group GROUP --max-messages 2"))
+            .shows("two\nthree\n")
+            .hides("one"),
+        formatted("OffsetsMessageFormatter")
+            .shows(format!("\"group\":\"{group}\",\"topic\":\"{topic}\",\"partition\":0"))
+            .shows("\"offset\":3"),
+        formatted("GroupMetadataMessageFormatter")
+            .shows(format!("\"group\":\"{group}\""))
+            .shows("\"protocolType\":\"consumer\""),
+        group_step("--delete-offsets --group GROUP --topic TOPIC").shows("Successful"),
+        group_step("--delete --group GROUP").shows("was successful"),
+        group_step("--list").hides(group.as_str()),
     ]);
 }
 
