@@ -12,7 +12,7 @@ use crate::api::fetch::Sessions;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::directory::Directory;
-use crate::groups::GroupCounters;
+use crate::groups::{GroupCounters, Overviews};
 use crate::metadata::{
     BrokerId, ConfigView, ControllerHandle, ImageReader, MetadataImage, StaticConfigs, TopicConfig,
     TopicId, TopicImage,
@@ -30,6 +30,7 @@ pub(crate) struct Broker {
     sessions: Sessions,
     producer_ids: ProducerIds,
     group_counters: Arc<GroupCounters>,
+    group_overviews: Overviews,
     /// Held while the offsets topic is being created.
     offsets_topic: tokio::sync::Mutex<()>,
     leftovers: Mutex<Vec<PartitionKey>>,
@@ -82,6 +83,7 @@ impl Broker {
             sessions: Sessions::new(crate::limits::FETCH_SESSIONS),
             producer_ids: ProducerIds::default(),
             group_counters: Arc::default(),
+            group_overviews: Overviews::default(),
             offsets_topic: tokio::sync::Mutex::default(),
             leftovers,
             stopping: watch::Sender::new(false),
@@ -118,6 +120,10 @@ impl Broker {
 
     pub(crate) fn group_counters(&self) -> &Arc<GroupCounters> {
         &self.group_counters
+    }
+
+    pub(crate) fn group_overviews(&self) -> &Overviews {
+        &self.group_overviews
     }
 
     pub(crate) fn offsets_topic(&self) -> &tokio::sync::Mutex<()> {

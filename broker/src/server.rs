@@ -1,6 +1,7 @@
 //! A broker's life: open the data, start the shards, serve, stop.
 
 mod observe;
+mod observe_groups;
 mod peers;
 mod shard_thread;
 

@@ -4,6 +4,7 @@
 //! alerts made for it go on working; `process_…` are what Prometheus clients call them everywhere.
 
 use super::encode::{CONTENT_TYPE, Encoder, Kind, label};
+use super::groups::groups;
 use super::names::{api_name, error_name};
 use super::process::Process;
 use super::source::{LogSnapshot, PartitionSnapshot, Snapshot};
@@ -31,6 +32,7 @@ impl Metrics {
             memory(&mut out, &snapshot);
             partitions(&mut out, &snapshot.partitions);
             kafka_exporter(&mut out, &snapshot);
+            groups(&mut out, &snapshot.groups);
         }
         out.finish()
     }

@@ -6,12 +6,14 @@
 
 mod encode;
 mod exposition;
+mod groups;
 mod links;
 mod names;
 mod process;
 mod source;
 mod values;
 
+pub use groups::{GroupOffsetSnapshot, GroupSnapshot, GroupsSnapshot, RebalanceSnapshot};
 pub use links::LinkMetrics;
 pub use source::{BrokerSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, Source};
 pub use values::{Counter, Gauge, Histogram};

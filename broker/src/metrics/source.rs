@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::groups::GroupsSnapshot;
+
 /// The running broker as a scrape sees it.
 ///
 /// Called on the HTTP thread for each scrape: it must read shared views only and never wait for a
@@ -22,6 +24,8 @@ pub struct Snapshot {
     pub memory_used: u64,
     /// Bytes of requests that may be in memory at once.
     pub memory_limit: u64,
+    /// Consumer groups that this broker coordinates.
+    pub groups: GroupsSnapshot,
     /// Partitions that this broker knows of, in order of topic and partition.
     pub partitions: Vec<PartitionSnapshot>,
 }

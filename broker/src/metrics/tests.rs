@@ -99,11 +99,43 @@ fn snapshot() -> Snapshot {
         ],
         memory_used: 512,
         memory_limit: 1024,
+        groups: groups(),
         partitions: vec![
             partition(0, Some(1)),
             partition(1, Some(2)),
             PartitionSnapshot { log: None, ..partition(2, None) },
         ],
+    }
+}
+
+fn groups() -> GroupsSnapshot {
+    let offset = |partition, lag, lag_seconds| GroupOffsetSnapshot {
+        topic: "orders".into(),
+        partition,
+        offset: 5,
+        lag,
+        lag_seconds,
+    };
+    GroupsSnapshot {
+        groups: vec![
+            GroupSnapshot {
+                group: "billing".into(),
+                state: "Stable",
+                member_count: 2,
+                offsets: vec![
+                    offset(0, Some(15), Some(2.5)),
+                    offset(1, Some(0), Some(0.0)),
+                    offset(2, None, None),
+                ],
+            },
+            GroupSnapshot {
+                group: "idle".into(),
+                state: "Empty",
+                member_count: 0,
+                offsets: Vec::new(),
+            },
+        ],
+        rebalances: vec![RebalanceSnapshot { cause: "joined", count: 3, seconds: 0.25 }],
     }
 }
 
@@ -162,11 +194,16 @@ fn values_arrive_where_they_belong() {
         ("kafka_topic_partition_oldest_offset{topic=\"orders\",partition=\"0\"}", 10.0),
         ("kafka_topic_partition_leader{topic=\"orders\",partition=\"2\"}", -1.0),
         ("kafka_topic_partition_under_replicated_partition{topic=\"orders\",partition=\"2\"}", 1.0),
+        (
+            "kafka_consumergroup_lag{consumergroup=\"billing\",topic=\"orders\",partition=\"0\"}",
+            15.0,
+        ),
+        ("kafka_consumergroup_members{consumergroup=\"billing\"}", 2.0),
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}");
     }
     // Partition 1 is told by its leader, which is another broker.
-    assert!(!series.keys().any(|k| k.starts_with("kafka_") && k.contains("partition=\"1\"")));
+    assert!(!series.keys().any(|k| k.starts_with("kafka_topic_") && k.contains("partition=\"1\"")));
     assert!(series["process_resident_memory_bytes"] > 0.0);
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::observe_groups;
 use crate::broker::Broker;
 use crate::metadata::record::Listener;
 use crate::metadata::{BrokerId, PartitionImage, TopicImage};
@@ -65,6 +66,7 @@ impl Source for Observer {
                 })
                 .collect(),
             memory_used: self.broker.budget().used() as u64,
+            groups: observe_groups::groups(&self.broker, &image),
             memory_limit: self.broker.budget().total() as u64,
             partitions: image
                 .topics()

@@ -24,6 +24,9 @@ use crate::state_log::{EncodedRecord, Proposal, StateError, StateMachine};
 /// Bytes of decided records that are folded at a time.
 const READ_SIZE: usize = 1 << 20;
 
+/// Time between two looks that the rest of the broker, such as its metrics, gets at the groups.
+const SHOW_INTERVAL_MS: u64 = 1000;
+
 /// Largest decompressed size of a batch; the coordinator's own are never compressed.
 const BATCH_SIZE_LIMIT: usize = 64 << 20;
 
@@ -34,6 +37,8 @@ pub(super) struct Coordinators {
     keys: Vec<PartitionKey>,
     slots: BTreeMap<PartitionKey, Slot>,
     started: Instant,
+    /// When the groups are shown to the rest of the broker again.
+    show_at_ms: u64,
     /// Topics deleted since the coordinators last heard of any.
     deleted: BTreeSet<Uuid>,
 }
@@ -63,6 +68,7 @@ impl Default for Coordinators {
             keys: Vec::new(),
             slots: BTreeMap::new(),
             started: Instant::now(),
+            show_at_ms: 0,
             deleted: BTreeSet::new(),
         }
     }
@@ -112,9 +118,17 @@ impl Shard {
     /// Lets time pass for all coordinators.
     pub(super) fn tick_groups(&mut self) {
         let now = self.coordinators.now();
-        for slot in self.coordinators.slots.values_mut() {
+        let show = now.mono_ms >= self.coordinators.show_at_ms;
+        if show {
+            self.coordinators.show_at_ms = now.mono_ms + SHOW_INTERVAL_MS;
+        }
+        for (key, slot) in &mut self.coordinators.slots {
             if let Phase::Serving(coordinator) = &mut slot.phase {
                 coordinator.handle_tick(now);
+                if show {
+                    let overview = coordinator.overview();
+                    self.broker.group_overviews().set(key.partition, Some(overview));
+                }
             }
         }
     }
@@ -153,6 +167,7 @@ impl Shard {
             self.coordinators.slots.remove(&key)
         {
             tracing::debug!(partition = %key, round, "coordinates its groups no more");
+            self.broker.group_overviews().set(key.partition, None);
             coordinator.stop(GroupError::NotCoordinator);
         }
     }
