@@ -1,7 +1,7 @@
 //! Runs a client's driver: jobs in, results out, as JSON.
 
 use std::io::{Read, Write};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,17 @@ impl Client {
         });
         assert_eq!(results.len(), jobs.len(), "{}: results", self.name());
         results
+    }
+
+    /// Starts jobs and leaves them to themselves; nobody reads what becomes of them.
+    pub(crate) fn start(self, bootstrap: &str, jobs: &[Value]) -> Child {
+        let input = json!({ "bootstrap": bootstrap, "jobs": jobs }).to_string();
+        let mut command = self.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut stdin = child.stdin.take().expect("a pipe to the client");
+        stdin.write_all(input.as_bytes()).expect("the client reads");
+        child
     }
 
     fn command(self) -> Command {

@@ -39,6 +39,9 @@ type job struct {
 	Idempotent bool     `json:"idempotent"`
 	Partitions int32    `json:"partitions"`
 	Records    []record `json:"records"`
+	Group      string   `json:"group"`
+	Commit     int      `json:"commit"`
+	Want       int      `json:"want"`
 }
 
 func (h *header) UnmarshalJSON(data []byte) error {
@@ -63,6 +66,8 @@ func main() {
 			results = append(results, produce(ctx, request.Bootstrap, job))
 		case "consume":
 			results = append(results, consume(ctx, request.Bootstrap, job))
+		case "group":
+			results = append(results, group(request.Bootstrap, job))
 		case "admin":
 			results = append(results, admin(ctx, request.Bootstrap, job.Topic))
 		default:
@@ -166,6 +171,43 @@ func consume(ctx context.Context, bootstrap string, job job) any {
 		})
 	}
 	return records
+}
+
+// group reads as a group's member. With commit, it commits after that many records and goes on
+// reading; with want, it is done after that many, which it then commits.
+func group(bootstrap string, job job) any {
+	ctx := context.Background()
+	client := connect(bootstrap, kgo.ConsumerGroup(job.Group), kgo.ConsumeTopics(job.Topic), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(6*time.Second),
+		kgo.HeartbeatInterval(500*time.Millisecond))
+	defer client.Close()
+	seen := map[[2]int64]*kgo.Record{}
+	for told := false; ; {
+		fetches := client.PollFetches(ctx)
+		fetches.EachError(func(topic string, partition int32, err error) {
+			log.Fatalf("fetching %s %d: %v", topic, partition, err)
+		})
+		fetches.EachRecord(func(message *kgo.Record) {
+			if told {
+				return
+			}
+			seen[[2]int64{int64(message.Partition), message.Offset}] = message
+			if told = len(seen) == job.Commit+job.Want; told {
+				records := []*kgo.Record{}
+				for _, message := range seen {
+					records = append(records, message)
+				}
+				check(client.CommitRecords(ctx, records...))
+			}
+		})
+		if told && job.Want > 0 {
+			places := [][2]int64{}
+			for place := range seen {
+				places = append(places, place)
+			}
+			return places
+		}
+	}
 }
 
 // until tells whether the condition holds, now or soon: metadata may lag behind an answer, in the

@@ -11,6 +11,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -26,6 +27,7 @@ import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -56,6 +58,7 @@ public final class Driver {
             switch (job.get("do").asText()) {
                 case "produce" -> results.add(driver.produce(job));
                 case "consume" -> results.add(driver.consume(job));
+                case "group" -> results.add(driver.group(job));
                 case "admin" -> results.add(driver.admin(job.get("topic").asText()));
                 case "tool" -> results.add(driver.tool(job));
                 default -> throw new IllegalArgumentException("unknown job " + job.get("do"));
@@ -130,6 +133,41 @@ public final class Driver {
             }
         }
         return records;
+    }
+
+    /**
+     * Reads as a group's member. With "commit" in its job, it commits after that many records and goes on reading; with
+     * "want", it is done after that many, which it then commits.
+     */
+    private ArrayNode group(JsonNode job) {
+        Map<String, Object> config = Map.of("bootstrap.servers", bootstrap, "group.id", job.get("group").asText(),
+            "enable.auto.commit", false, "auto.offset.reset", "earliest", "session.timeout.ms", 6000,
+            "heartbeat.interval.ms", 500);
+        boolean leaves = job.has("want");
+        int count = job.get(leaves ? "want" : "commit").asInt();
+        ByteArrayDeserializer deserializer = new ByteArrayDeserializer();
+        Map<TopicPartition, OffsetAndMetadata> nexts = new HashMap<>();
+        Set<List<Long>> places = new HashSet<>();
+        try (var consumer = new KafkaConsumer<>(config, deserializer, deserializer)) {
+            consumer.subscribe(List.of(job.get("topic").asText()));
+            for (boolean told = false; !(told && leaves);) {
+                for (var record : consumer.poll(Duration.ofMillis(500))) {
+                    if (told) {
+                        continue;
+                    }
+                    places.add(List.of((long) record.partition(), record.offset()));
+                    var at = new TopicPartition(record.topic(), record.partition());
+                    nexts.put(at, new OffsetAndMetadata(record.offset() + 1));
+                    told = places.size() == count;
+                    if (told) {
+                        consumer.commitSync(nexts);
+                    }
+                }
+            }
+        }
+        ArrayNode result = JSON.createArrayNode();
+        places.forEach(place -> result.add(JSON.createArrayNode().add(place.get(0)).add(place.get(1))));
+        return result;
     }
 
     private static ObjectNode pack(ConsumerRecord<byte[], byte[]> record) {

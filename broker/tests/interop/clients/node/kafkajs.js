@@ -1,4 +1,4 @@
-// Driver of kafkajs. Its consumers always join a group, so it has no "consume".
+// Driver of kafkajs. Its consumers always join a group, so it has "group" and no "consume".
 const { Kafka, CompressionTypes, CompressionCodecs, logLevel } = require('kafkajs')
 CompressionCodecs[CompressionTypes.Snappy] = require('kafkajs-snappy')
 
@@ -74,6 +74,41 @@ async function admin(kafka, job) {
   return seen
 }
 
+// With "commit" in its job, a member commits after that many records and goes on reading; with
+// "want", it is done after that many, which it then commits.
+async function group(kafka, job) {
+  const consumer = kafka.consumer({
+    groupId: job.group,
+    sessionTimeout: 6000,
+    heartbeatInterval: 500,
+  })
+  await consumer.connect()
+  await consumer.subscribe({ topics: [job.topic], fromBeginning: true })
+  const places = new Map()
+  const nexts = new Map()
+  let finish
+  const finished = new Promise((resolve) => { finish = resolve })
+  let told = false
+  await consumer.run({
+    autoCommit: false,
+    eachMessage: async ({ topic, partition, message }) => {
+      if (told) return
+      const offset = Number(message.offset)
+      places.set(`${partition}-${offset}`, [partition, offset])
+      nexts.set(partition, Math.max(nexts.get(partition) ?? 0, offset + 1))
+      if (places.size < (job.commit ?? job.want)) return
+      told = true
+      await consumer.commitOffsets(
+        [...nexts].map(([partition, next]) => ({ topic, partition, offset: String(next) })),
+      )
+      if (job.want !== undefined) finish()
+    },
+  })
+  await finished
+  await consumer.disconnect()
+  return [...places.values()]
+}
+
 async function main() {
   const chunks = []
   for await (const chunk of process.stdin) chunks.push(chunk)
@@ -84,7 +119,7 @@ async function main() {
     logLevel: logLevel.NOTHING,
   })
   const results = []
-  for (const job of request.jobs) results.push(await { produce, admin }[job.do](kafka, job))
+  for (const job of request.jobs) results.push(await { produce, admin, group }[job.do](kafka, job))
   process.stdout.write(JSON.stringify(results))
 }
 

@@ -72,6 +72,33 @@ async def consume(bootstrap, job):
         await consumer.stop()
 
 
+async def group(bootstrap, job):
+    consumer = AIOKafkaConsumer(
+        job["topic"],
+        bootstrap_servers=bootstrap,
+        group_id=job["group"],
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=500,
+    )
+    await consumer.start()
+    reader = driver.Reader(job)
+    try:
+        while not reader.done():
+            for batch in (await consumer.getmany(timeout_ms=500)).values():
+                for record in batch:
+                    nexts = reader.add(record.partition, record.offset)
+                    if nexts is not None:
+                        await consumer.commit({
+                            TopicPartition(job["topic"], partition): next
+                            for partition, next in nexts.items()
+                        })
+    finally:
+        await consumer.stop()
+    return reader.result()
+
+
 async def count(client, topic):
     return len((await client.describe_topics([topic]))[0]["partitions"])
 
@@ -119,4 +146,5 @@ def blocking(handler):
 
 driver.run({
     "produce": blocking(produce), "consume": blocking(consume), "admin": blocking(admin),
+    "group": blocking(group),
 })

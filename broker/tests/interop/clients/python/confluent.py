@@ -80,6 +80,30 @@ def consume(bootstrap, job):
     return records
 
 
+def group(bootstrap, job):
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap,
+        "group.id": job["group"],
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": 6000,
+        "heartbeat.interval.ms": 500,
+    })
+    consumer.subscribe([job["topic"]])
+    reader = driver.Reader(job)
+    while not reader.done():
+        message = consumer.poll(1)
+        if message is None:
+            continue
+        assert message.error() is None, message.error()
+        nexts = reader.add(message.partition(), message.offset())
+        if nexts is not None:
+            offsets = [TopicPartition(job["topic"], *place) for place in nexts.items()]
+            consumer.commit(offsets=offsets, asynchronous=False)
+    consumer.close()
+    return reader.result()
+
+
 def wait(futures):
     return {key: future.result(WAIT_S) for key, future in futures.items()}
 
@@ -125,4 +149,4 @@ def admin(bootstrap, job):
     return seen
 
 
-driver.run({"produce": produce, "consume": consume, "admin": admin})
+driver.run({"produce": produce, "consume": consume, "group": group, "admin": admin})

@@ -42,6 +42,35 @@ def until(condition):
     return True
 
 
+class Reader:
+    """What a group's member has read and is to commit.
+
+    With "commit" in its job, a member commits after that many records and goes on reading without
+    another word; with "want", it is done after that many, which it then commits."""
+
+    def __init__(self, job):
+        self.places, self.job, self.told = {}, job, False
+
+    def add(self, partition, offset):
+        """Takes a record; tells what to commit now, if anything, as offsets by partition."""
+        if self.told:
+            return None
+        self.places[(partition, offset)] = True
+        if len(self.places) < self.job.get("commit", self.job.get("want")):
+            return None
+        self.told = True
+        nexts = {}
+        for partition, offset in self.places:
+            nexts[partition] = max(nexts.get(partition, 0), offset + 1)
+        return nexts
+
+    def done(self):
+        return self.told and "want" in self.job
+
+    def result(self):
+        return [list(place) for place in self.places]
+
+
 def run(handlers):
     """Does every job with `handlers[job["do"]](bootstrap, job)`."""
     request = json.load(sys.stdin)

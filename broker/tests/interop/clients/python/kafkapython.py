@@ -12,6 +12,7 @@ if sys.version_info >= (3, 12):
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, __version__
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
+from kafka.structs import OffsetAndMetadata
 from kafka.errors import TopicAlreadyExistsError
 
 import driver
@@ -70,6 +71,32 @@ def consume(bootstrap, job):
     return records
 
 
+def group(bootstrap, job):
+    consumer = KafkaConsumer(
+        job["topic"],
+        bootstrap_servers=bootstrap,
+        group_id=job["group"],
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=500,
+    )
+    # Release 3 tells the leader epoch of an offset as well.
+    extra = (-1,) if len(OffsetAndMetadata._fields) == 3 else ()
+    reader = driver.Reader(job)
+    while not reader.done():
+        for batch in consumer.poll(timeout_ms=500).values():
+            for record in batch:
+                nexts = reader.add(record.partition, record.offset)
+                if nexts is not None:
+                    consumer.commit({
+                        TopicPartition(job["topic"], partition): OffsetAndMetadata(next, "", *extra)
+                        for partition, next in nexts.items()
+                    })
+    consumer.close(autocommit=False)
+    return reader.result()
+
+
 def quickstart(bootstrap, job):
     """The README's first lines, as a reader types them."""
     producer = KafkaProducer(bootstrap_servers=bootstrap)
@@ -126,4 +153,5 @@ def configs(answer, topic):
 
 driver.run({
     "produce": produce, "consume": consume, "quickstart": quickstart, "admin": admin,
+    "group": group,
 })
