@@ -39,11 +39,9 @@ pub(crate) const FETCH_SESSIONS: usize = 1000;
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A shard's tick: what the replicas of the metadata group count in.
-#[allow(dead_code, reason = "the shard's side comes next")]
 pub(crate) const REPLICA_TICK: Duration = Duration::from_millis(50);
 
 /// Ticks of a shard between two ticks of its data partitions' replicas.
-#[allow(dead_code, reason = "the shard's side comes next")]
 pub(crate) const DATA_TICKS: u32 = 2;
 
 /// Ticks of a data partition's replica after which a leader that heard of no quorum stops taking
@@ -62,8 +60,19 @@ pub(crate) const APPOINTMENT_SETTLE_TICKS: u32 = 20;
 /// Messages of one partition that wait for its disk; what comes beyond is lost, and repeated later.
 pub(crate) const HELD_MESSAGES: usize = 4096;
 
-/// Time between two looks at retention, segment age and background work of a shard's partitions.
-pub(crate) const SHARD_TICK: Duration = Duration::from_secs(1);
+/// Ticks of a shard between two looks at retention, segment age and background work of its
+/// partitions: a second.
+pub(crate) const UPKEEP_TICKS: u32 = 20;
+
+/// Time between two requests of a shard to the controller to appoint others.
+pub(crate) const RESIGN_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Ticks of a replica for which a preferred leader must have kept up before it is offered its
+/// partition: 5 s, so that one that comes and goes does not take leadership with it each time.
+pub(crate) const NOMINATION_TICKS: u32 = 50;
+
+/// Free space in bytes from which on a replica that found the disk full is tried again.
+pub(crate) const REOPEN_FREE_SIZE: u64 = 4 << 20;
 
 /// Producer ids handed to a broker in one decided block, as in Kafka.
 pub(crate) const PRODUCER_ID_BLOCK: u32 = 1000;

@@ -218,7 +218,7 @@ impl Server {
             let control = parts.take();
             shards.push(ShardThread::start(index, broker.clone(), storage.clone(), move || {
                 let control = control.map(Control::new);
-                ShardParts { index, broker, inbox, image, storage, settled, control }
+                ShardParts::without_peers(index, broker, inbox, image, storage, settled, control)
             })?);
         }
         metrics.set_source(Arc::new(Observer::new(broker.clone())));

@@ -2,8 +2,9 @@
 
 use synod_paxos::{AppointError, Ballot, NodeId, ReplicaSet, Role};
 
-use super::{Effects, Partition, PartitionError, ResignReason, Resignation};
+use super::{Effects, Partition, PartitionError, Resignation};
 use crate::limits::{APPOINTMENT_SETTLE_TICKS, CHECK_QUORUM_TICKS};
+use crate::metadata::request::ResignReason;
 
 /// The appointment to lead that the metadata last told of.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use synod_log::journal::JournalRecord;
 use synod_log::key::PartitionKey;
 use synod_paxos::NodeId;
 
+use crate::metadata::request::ResignReason;
 use crate::peers::PartitionMessage;
 
 /// What partitions ask of their shard; gathered over one turn of the shard's loop.
@@ -39,20 +40,4 @@ pub(crate) struct Resignation {
     /// The round of the appointment.
     pub(crate) round: u32,
     pub(crate) reason: ResignReason,
-}
-
-/// Why an appointed replica does not lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ResignReason {
-    /// It leads and hears no quorum of its replicas any more.
-    QuorumLost,
-    /// No quorum promised its ballot in time, or the log that it has to adopt did not come.
-    PromisesMissing,
-    /// The round is used up: this replica led it before a restart, or promised another.
-    Stale {
-        /// What it has promised; only a higher round can be led.
-        promised_round: u32,
-    },
-    /// Its disk is full, or what it holds cannot be read.
-    Faulty,
 }

@@ -7,8 +7,6 @@
 //!
 //! Sans-IO but for the log's own files: what takes time (syncs, journal records, messages) is asked
 //! of the shard by [`Effects`], and reported by `handle_*`.
-#![allow(dead_code, reason = "the shard's side comes next")]
-
 mod append;
 mod appointment;
 mod effects;
@@ -43,7 +41,7 @@ pub(crate) use append::{
     PendingAppend,
 };
 use appointment::Appointment;
-pub(crate) use effects::{Effects, Outgoing, ResignReason, Resignation};
+pub(crate) use effects::{Effects, Outgoing, Resignation};
 use in_sync::InSync;
 use produce::Waiting;
 use storing::Mark;
@@ -69,6 +67,8 @@ pub(crate) enum EndReason {
     DiskFull,
     /// Records that were acknowledged cannot be read; peers have them.
     Corrupt,
+    /// The partition is no longer this broker's.
+    Left,
 }
 
 /// What the next incarnation of a replica begins with.
@@ -300,6 +300,11 @@ impl Partition {
             self.give_up_waiting();
             self.view.set_leading_round(None);
         }
+    }
+
+    /// Stops serving a partition that is no longer this broker's.
+    pub(crate) fn leave(&mut self) {
+        self.end(EndReason::Left);
     }
 
     /// If this incarnation ended and nothing of it is under way any more: what the next one begins

@@ -7,6 +7,7 @@ use crate::broker::Broker;
 use crate::metadata::record::Listener;
 use crate::metadata::{BrokerId, PartitionImage, TopicImage};
 use crate::metrics::{BrokerSnapshot, LogSnapshot, PartitionSnapshot, Snapshot, Source};
+use crate::partition::PartitionView;
 
 /// Reads the broker's shared views; never waits for a shard.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Observer {
             leader: led.then(|| partition.leader.as_wire()),
             is_preferred_leader: partition.replicas.first() == Some(&partition.leader),
             replica_count,
-            in_sync_count: if led { replica_count } else { 0 },
+            in_sync_count: view.as_ref().filter(|_| led).map_or(0, |view| in_sync_count(view)),
             leader_epoch: partition.round,
             log: view.map(|view| LogSnapshot {
                 start_offset: view.log().start(),
@@ -77,4 +78,9 @@ impl Source for Observer {
                 .collect(),
         }
     }
+}
+
+/// How many replicas keep up with the one that leads here.
+fn in_sync_count(view: &PartitionView) -> u32 {
+    u32::try_from(view.in_sync_count()).unwrap_or(u32::MAX)
 }

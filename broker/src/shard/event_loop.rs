@@ -2,27 +2,31 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use synod_log::data_dir::DataDir;
 use synod_log::journal::{Journal, JournalError, PartitionDurable};
 use synod_log::key::PartitionKey;
 use synod_log::sync::SyncPool;
+use synod_paxos::NodeId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::appeals::Appeals;
 use super::coordinators::Coordinators;
 use super::events::{Event, Events};
 use super::reconcile::Reconciler;
+use super::ticks::Clock;
 use super::unwritten::Unwritten;
 use super::{ShardRequest, TrimError};
 use crate::broker::Broker;
 use crate::control::Control;
-use crate::limits::{SCRUB_INTERVAL, SHARD_TICK, SHARD_TURN};
+use crate::limits::{REPLICA_TICK, SHARD_TURN};
 use crate::metadata::ImageReader;
 use crate::partition::{
-    AppendError, AppendRequest, Effects, Partition, PartitionError, PendingAppend,
+    AppendError, AppendRequest, Effects, Outgoing, Partition, PartitionError, PendingAppend,
 };
+use crate::peers::{Contacts, Links, PartitionMessage};
 
 /// What a shard is made of.
 #[derive(Debug)]
@@ -34,8 +38,27 @@ pub(crate) struct ShardParts {
     pub(crate) storage: Storage,
     /// Says up to which image this shard has opened, changed and closed its partitions.
     pub(crate) settled: watch::Sender<u64>,
+    /// The way to the same shard of the other brokers.
+    pub(crate) links: Links,
+    pub(crate) contacts: Arc<Contacts>,
     /// The controller and the metadata group's partition, on the shard that runs them.
     pub(crate) control: Option<Control>,
+}
+
+impl ShardParts {
+    /// The parts for a broker that is its own cluster.
+    pub(crate) fn without_peers(
+        index: usize,
+        broker: Arc<Broker>,
+        inbox: mpsc::Receiver<ShardRequest>,
+        image: ImageReader,
+        storage: Storage,
+        settled: watch::Sender<u64>,
+        control: Option<Control>,
+    ) -> ShardParts {
+        let (links, contacts) = (Links::none(), Arc::new(Contacts::new([])));
+        ShardParts { index, broker, inbox, image, storage, settled, links, contacts, control }
+    }
 }
 
 /// Where a shard's partitions are durable; shared by all shards.
@@ -57,16 +80,15 @@ pub(crate) struct Shard {
     pub(super) storage: Storage,
     pub(super) events: Arc<Events>,
     pub(super) coordinators: Coordinators,
+    links: Links,
     pub(super) partitions: HashMap<PartitionKey, Partition>,
     pub(super) reconciler: Reconciler,
-    control: Option<Control>,
+    pub(super) control: Option<Control>,
     pub(super) effects: Effects,
     /// Journal records that found the disk full.
-    unwritten: Unwritten,
-    retention_due: Instant,
-    scrub_due: Instant,
-    /// The partition that was scrubbed last.
-    scrubbed: Option<PartitionKey>,
+    pub(super) unwritten: Unwritten,
+    pub(super) clock: Clock,
+    pub(super) appeals: Appeals,
 }
 
 impl Shard {
@@ -78,16 +100,16 @@ impl Shard {
             inbox: parts.inbox,
             image: parts.image,
             storage: parts.storage,
-            events,
             coordinators: Coordinators::default(),
+            links: parts.links,
             partitions: HashMap::new(),
             reconciler,
             control: parts.control,
             effects: Effects::default(),
             unwritten: Unwritten::default(),
-            retention_due: Instant::now(),
-            scrub_due: Instant::now() + SCRUB_INTERVAL,
-            scrubbed: None,
+            clock: Clock::new(parts.contacts),
+            appeals: Appeals::new(events.clone()),
+            events,
         }
     }
 
@@ -97,7 +119,7 @@ impl Shard {
     /// A write or sync failed for good. What is durable is not known any more, so the process has
     /// to end without answering anything else.
     pub(crate) async fn run(mut self) -> Result<(), PartitionError> {
-        let mut tick = tokio::time::interval(SHARD_TICK);
+        let mut tick = tokio::time::interval(REPLICA_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reports = Vec::new();
         let mut requests = Vec::new();
@@ -131,9 +153,8 @@ impl Shard {
                     ShardRequest::Append(request) => self.append(request, now_ms)?,
                     ShardRequest::Trim { key, before, reply } => self.trim(key, before, reply)?,
                     ShardRequest::Group { key, request } => self.group_request(key, request),
-                    // Replicas have no peers yet.
                     ShardRequest::Peer { from, messages, share } => {
-                        tracing::debug!(%from, count = messages.len(), "messages are dropped");
+                        self.hear(from, messages)?;
                         drop(share);
                     }
                     ShardRequest::Stop { reply } => {
@@ -146,8 +167,8 @@ impl Shard {
                 self.reconcile(&image)?;
             }
             if ticked {
-                self.upkeep(now_ms)?;
-                self.tick_groups();
+                self.tick(now_ms)?;
+                self.tick(now_ms)?;
             }
             self.step_groups()?;
             if let Some(control) = &mut self.control {
@@ -186,6 +207,7 @@ impl Shard {
             Event::Opened(opened) => self.install(*opened)?,
             Event::GroupsLoaded(key, round, loaded) => self.groups_loaded(key, round, *loaded),
             Event::Deleted(key) => self.reconciler.deleted(&self.storage, key),
+            Event::Answered(appeal) => self.appeals.answered(appeal),
         }
         Ok(())
     }
@@ -229,42 +251,28 @@ impl Shard {
         Ok(())
     }
 
-    /// Ages segments, drops old ones, forgets producers.
-    fn upkeep(&mut self, now_ms: i64) -> Result<(), PartitionError> {
-        let retain = Instant::now() >= self.retention_due;
-        if retain {
-            let interval = self.broker.config().storage.retention_check_interval;
-            self.retention_due = Instant::now() + interval;
-        }
-        let (partitions, control) = (&self.partitions, &self.control);
-        let again = self.unwritten.take(|key| match partitions.get(&key) {
-            Some(partition) => Some(partition.mark()),
-            None => control.as_ref()?.mark(key),
-        });
-        self.effects.journal.splice(0..0, again);
-        if Instant::now() >= self.scrub_due {
-            self.scrub_due = Instant::now() + SCRUB_INTERVAL;
-            self.scrub();
-        }
-        for partition in self.partitions.values_mut() {
-            partition.upkeep(now_ms, retain, &mut self.effects)?;
+    /// Hands messages of another broker's replicas to those of this shard. It may not have heard of
+    /// a partition yet; whoever sent the message repeats it.
+    fn hear(
+        &mut self,
+        from: NodeId,
+        messages: Vec<PartitionMessage>,
+    ) -> Result<(), PartitionError> {
+        for PartitionMessage { key, message, payload } in messages {
+            match self.partitions.get_mut(&key) {
+                Some(partition) => {
+                    partition.handle_message(from, message, payload, &mut self.effects)?;
+                }
+                None => tracing::debug!(partition = %key, %from, "a message for no replica here"),
+            }
         }
         Ok(())
     }
 
-    /// Has one sealed segment of one partition checked, of each partition in turn.
-    fn scrub(&mut self) {
-        let mut keys: Vec<PartitionKey> = self.partitions.keys().copied().collect();
-        keys.sort_unstable();
-        let after = keys.partition_point(|key| self.scrubbed.is_some_and(|last| *key <= last));
-        keys.rotate_left(after);
-        self.scrubbed = keys
-            .into_iter()
-            .find(|key| self.partitions.get_mut(key).is_some_and(Partition::scrub_next));
-    }
-
-    /// Starts the writes that this turn asked for.
+    /// Sends the messages and starts the writes that this turn asked for.
     fn flush(&mut self) {
+        self.send_messages();
+        self.appeals.send(&self.broker, &mut self.effects.resignations);
         let effects = &mut self.effects;
         if !self.unwritten.is_empty() {
             self.unwritten.add(effects.journal.drain(..));
@@ -296,6 +304,20 @@ impl Shard {
                 move || job.run(),
                 move |report| events.push(Event::Background(key, report.result)),
             );
+        }
+    }
+
+    /// One hand-over per receiver, whatever the number of partitions.
+    fn send_messages(&mut self) {
+        let mut by_receiver: Vec<(NodeId, Vec<PartitionMessage>)> = Vec::new();
+        for Outgoing { to, message } in self.effects.messages.drain(..) {
+            match by_receiver.iter_mut().find(|(receiver, _)| *receiver == to) {
+                Some((_, messages)) => messages.push(message),
+                None => by_receiver.push((to, vec![message])),
+            }
+        }
+        for (receiver, messages) in by_receiver {
+            self.links.send(receiver, messages);
         }
     }
 

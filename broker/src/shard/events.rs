@@ -8,6 +8,7 @@ use synod_log::key::PartitionKey;
 use synod_log::sync::JobPanicked;
 use tokio::sync::Notify;
 
+use super::appeals::Appeal;
 use super::coordinators::Loaded;
 use super::reconcile::Opened;
 
@@ -26,6 +27,8 @@ pub(crate) enum Event {
     GroupsLoaded(PartitionKey, u32, Box<Loaded>),
     /// A deleted partition's files are gone, or could not be removed.
     Deleted(PartitionKey),
+    /// A request to the controller is over.
+    Answered(Appeal),
 }
 
 /// The queue of reports. It holds at most one report per piece of work that the shard gave away,

@@ -4,11 +4,14 @@
 //! lock. The same thread runs client connections; a request changes threads only when its
 //! partition lives on another shard.
 
+mod appeals;
 mod coordinators;
 mod event_loop;
 mod events;
 mod open;
 mod reconcile;
+mod reopen;
+mod ticks;
 mod unwritten;
 
 use synod_log::key::PartitionKey;

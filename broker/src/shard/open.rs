@@ -48,7 +48,6 @@ pub(crate) enum OpenError {
 
 impl OpenError {
     /// Whether there was no space, which passes.
-    #[allow(dead_code, reason = "the shard's side comes next")]
     pub(crate) fn is_disk_full(&self) -> bool {
         match self {
             OpenError::Log(error) => matches!(error, LogError::DiskFull { .. }),

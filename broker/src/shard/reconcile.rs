@@ -5,7 +5,7 @@
 //! applies changed settings and takes new appointments. Files are opened and removed on blocking
 //! threads, so a shard goes on serving meanwhile.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use synod_log::key::PartitionKey;
@@ -17,6 +17,7 @@ use super::event_loop::{Shard, Storage};
 use super::events::{Event, Events};
 use super::open::{Copies, OpenError, Past, open_partition, purge_deleted};
 use super::shard_of;
+use crate::limits::{CHECK_QUORUM_TICKS, RESEND_TICKS};
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage, TopicId, TopicImage};
 use crate::partition::{Marks, Partition, PartitionError, PartitionView, log_config};
 
@@ -38,6 +39,11 @@ pub(super) struct Reconciler {
     image: Arc<MetadataImage>,
     /// Partitions that cannot be opened; they are not tried again before a restart.
     refused: HashSet<PartitionKey>,
+    /// Partitions that were served before and are closed, with what their next incarnation begins
+    /// with: the journal as it was at the start of the process is outdated for them.
+    pub(super) pasts: HashMap<PartitionKey, Past>,
+    /// Partitions that wait for space on the disk to be opened.
+    pub(super) waiting: BTreeSet<PartitionKey>,
 }
 
 /// A partition's files after an attempt to open them.
@@ -63,6 +69,8 @@ impl Reconciler {
             unready: HashSet::new(),
             image: Arc::default(),
             refused: HashSet::new(),
+            pasts: HashMap::new(),
+            waiting: BTreeSet::new(),
         }
     }
 
@@ -74,18 +82,36 @@ impl Reconciler {
         }
     }
 
+    /// The image that was carried out last.
+    pub(super) fn image(&self) -> &Arc<MetadataImage> {
+        &self.image
+    }
+
     /// Opens or creates a partition's files on a blocking thread.
-    fn open(&mut self, storage: &Storage, key: PartitionKey, config: LogConfig, copies: Copies) {
+    pub(super) fn open(
+        &mut self,
+        storage: &Storage,
+        key: PartitionKey,
+        config: LogConfig,
+        copies: Copies,
+    ) {
         if !self.opening.insert(key) {
             return;
         }
+        let past = self.pasts.get(&key).cloned().unwrap_or_else(|| {
+            let journaled = storage.recovered.get(&key).copied().unwrap_or_default();
+            Past { journaled, corrupt: Vec::new(), copies }
+        });
         let (storage, events) = (storage.clone(), self.events.clone());
         tokio::task::spawn_blocking(move || {
-            let journaled = storage.recovered.get(&key).copied().unwrap_or_default();
-            let past = Past { journaled, corrupt: Vec::new(), copies };
             let result = open_partition(&storage, key, config, &past);
             events.push(Event::Opened(Box::new(Opened { key, result })));
         });
+    }
+
+    /// Whether an attempt to open the partition makes sense now.
+    fn may_open(&self, key: PartitionKey) -> bool {
+        !self.refused.contains(&key) && !self.waiting.contains(&key)
     }
 
     /// Removes a partition's files on a blocking thread. A crash before it is done leaves the
@@ -149,19 +175,36 @@ impl Shard {
         let config = Arc::new(self.broker.topic_config(image, topic));
         for (index, partition) in (0u32..).zip(&topic.partitions) {
             let key = PartitionKey { topic: topic.id.bytes(), partition: index };
-            if !self.is_mine(key) || !partition.replicas.contains(&self.broker.id()) {
+            if !self.is_mine(key) {
                 continue;
             }
+            let is_replica = partition.replicas.contains(&self.broker.id());
             if let Some(open) = self.partitions.get_mut(&key) {
+                if !is_replica {
+                    open.leave();
+                    continue;
+                }
                 open.configure(&config, self.broker.config());
                 self.appoint(key, partition)?;
-            } else if !self.reconciler.refused.contains(&key) {
+            } else if is_replica && self.reconciler.may_open(key) {
                 let config = log_config(&config, self.broker.config());
                 self.reconciler.open(&self.storage, key, config, copies(partition));
             }
         }
         self.reconciler.topics.insert(topic.id, topic.clone());
         Ok(())
+    }
+
+    /// Opens a partition anew, if it is still this broker's.
+    pub(super) fn reopen(&mut self, key: PartitionKey) {
+        let image = self.reconciler.image.clone();
+        let Some(topic) = image.topic_by_id(TopicId::from_bytes(key.topic)) else { return };
+        let entry = topic.partition(key.partition);
+        let Some(entry) = entry.filter(|entry| entry.replicas.contains(&self.broker.id())) else {
+            return;
+        };
+        let config = log_config(&self.broker.topic_config(&image, topic), self.broker.config());
+        self.reconciler.open(&self.storage, key, config, copies(entry));
     }
 
     fn is_mine(&self, key: PartitionKey) -> bool {
@@ -174,6 +217,12 @@ impl Shard {
         self.reconciler.opening.remove(&key);
         let (log, durable) = match result {
             Ok(opened) => opened,
+            Err(error) if error.is_disk_full() => {
+                tracing::warn!(partition = %key, "the disk is full: the partition is opened later");
+                self.reconciler.waiting.insert(key);
+                self.report_settled();
+                return Ok(());
+            }
             Err(error) => {
                 tracing::error!(partition = %key, %error, "cannot open the partition");
                 self.reconciler.refused.insert(key);
@@ -197,8 +246,8 @@ impl Shard {
             config.clone(),
             self.broker.metrics().topic(&topic.name),
         ));
-        let node = NodeId(self.broker.id().0);
-        let replica = Replica::new(ReplicaConfig::new(node), durable);
+        self.reconciler.pasts.remove(&key);
+        let replica = Replica::new(replica_config(self.broker.id()), durable);
         let marks = match topic.partition(key.partition).map(copies) {
             Some(Copies::Several) => Marks::Lazy,
             Some(Copies::One) | None => Marks::BeforeAnswers,
@@ -216,9 +265,11 @@ impl Shard {
     /// Takes the appointment that the image shows, if it is this broker's.
     fn appoint(&mut self, key: PartitionKey, image: &PartitionImage) -> Result<(), PartitionError> {
         let me = self.broker.id();
-        let Some(partition) = self.partitions.get_mut(&key).filter(|_| image.leader == me) else {
+        let Some(partition) = self.partitions.get_mut(&key) else { return Ok(()) };
+        if image.leader != me {
+            partition.handle_appointed_elsewhere();
             return Ok(());
-        };
+        }
         let ballot = Ballot { round: image.round, node: NodeId(me.0) };
         partition.appoint(ballot, replica_set(&image.replicas), &mut self.effects)?;
         if !partition.is_ready() && partition.can_become_ready() {
@@ -238,6 +289,8 @@ impl Shard {
                 drop(partition.close());
             }
             self.reconciler.unready.remove(&key);
+            self.reconciler.pasts.remove(&key);
+            self.reconciler.waiting.remove(&key);
             self.reconciler.delete(&self.storage, key);
         }
         if let Some(topic) = self.reconciler.topics.remove(&topic) {
@@ -264,7 +317,8 @@ impl Shard {
     /// Says how far the metadata is carried out, once nothing of it is under way any more.
     pub(super) fn report_settled(&mut self) {
         let partitions = &self.partitions;
-        self.reconciler.unready.retain(|key| partitions.get(key).is_some_and(|p| !p.is_ready()));
+        let is_coming = |p: &Partition| !p.is_ready() && p.can_become_ready();
+        self.reconciler.unready.retain(|key| partitions.get(key).is_some_and(is_coming));
         if self.reconciler.opening.is_empty() && self.reconciler.unready.is_empty() {
             let end = self.reconciler.image.end();
             self.reconciler.settled.send_if_modified(|settled| {
@@ -273,6 +327,17 @@ impl Shard {
                 news
             });
         }
+    }
+}
+
+/// How a replica of a data partition behaves. It never probes by itself: brokers hear each other
+/// by heartbeats, and shards report that.
+fn replica_config(broker: BrokerId) -> ReplicaConfig {
+    ReplicaConfig {
+        check_quorum_ticks: CHECK_QUORUM_TICKS,
+        resend_ticks: RESEND_TICKS,
+        heartbeat_ticks: 0,
+        ..ReplicaConfig::new(NodeId(broker.0))
     }
 }
 

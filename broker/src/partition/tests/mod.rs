@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::budget::Budget;
 use crate::config::Config;
+use crate::metadata::request::ResignReason;
 use crate::metadata::{
     BrokerId, ConfigView, MetadataImage, StaticConfigs, TopicConfig, TopicImage,
 };
