@@ -1,6 +1,7 @@
 //! The administrative APIs against a live controller without a log: what clients are answered.
 
 mod configs;
+mod leaders;
 mod metadata;
 mod topics;
 

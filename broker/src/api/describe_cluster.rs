@@ -5,7 +5,7 @@ use synod_wire::messages::describe_cluster::{
 };
 use synod_wire::{ErrorCode, RequestHeader, Str};
 
-use super::metadata::{address, controller_id};
+use super::metadata::{address, controller_id, listed};
 use super::operations::CLUSTER_OPERATIONS;
 use crate::config::HostPort;
 use crate::context::Context;
@@ -48,7 +48,7 @@ fn answer(
             ..DescribeClusterResponse::default()
         };
     }
-    let brokers = image.brokers().map(|broker| {
+    let brokers = listed(image).map(|broker| {
         let (host, port) = address(broker, own);
         let rack = broker.rack.as_deref().map(Str::from);
         let broker_id = broker.id.as_wire();

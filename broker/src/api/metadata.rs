@@ -198,7 +198,7 @@ async fn create(controller: &ControllerHandle, names: Vec<Str>) -> Vec<Failed> {
 
 /// The answer without topics. This client reaches the broker that it talks to as `own` says.
 fn cluster(image: &MetadataImage, own: &(BrokerId, HostPort)) -> MetadataResponse {
-    let brokers = image.brokers().map(|broker| {
+    let brokers = listed(image).map(|broker| {
         let (host, port) = address(broker, own);
         let rack = broker.rack.as_deref().map(Str::from);
         MetadataResponseBroker { node_id: broker.id.as_wire(), host, port, rack }
@@ -211,23 +211,33 @@ fn cluster(image: &MetadataImage, own: &(BrokerId, HostPort)) -> MetadataRespons
     }
 }
 
+/// The brokers that clients should know of: those that are not lost, in the same words from each.
+pub(super) fn listed(image: &MetadataImage) -> impl Iterator<Item = &BrokerImage> {
+    // Whoever answers although all are lost knows no better than to name them all.
+    let none_is_live = image.brokers().all(|broker| broker.lost);
+    image.brokers().filter(move |broker| !broker.lost || none_is_live)
+}
+
 /// A live broker to send administrative requests to; every broker passes them on.
 pub(super) fn controller_id(image: &MetadataImage) -> i32 {
-    let controller = image.controller_id().filter(|id| image.broker(*id).is_some());
-    let any = || image.brokers().next().map(|broker| broker.id);
+    let controller = image.controller_id().filter(|id| image.is_live(*id));
+    let any = || listed(image).next().map(|broker| broker.id);
     controller.or_else(any).map_or(-1, BrokerId::as_wire)
 }
 
-/// Where a client reaches a broker. One that registered no host is reached where this one is.
+/// Where a client reaches a broker: where it says, and all say the same. One that registered no
+/// host is reached where this one is.
 pub(super) fn address(broker: &BrokerImage, own: &(BrokerId, HostPort)) -> (Str, i32) {
     let (own_id, own_address) = own;
-    if broker.id == *own_id {
-        return (own_address.host().into(), own_address.port().into());
-    }
     let endpoint = broker.endpoint(Listener::Kafka);
-    let host = endpoint.and_then(|endpoint| endpoint.host.as_deref());
-    let port = endpoint.map_or(own_address.port(), |endpoint| endpoint.port);
-    (host.unwrap_or(own_address.host()).into(), port.into())
+    match endpoint.and_then(|endpoint| Some((endpoint.host.as_deref()?, endpoint.port))) {
+        Some((host, port)) => (host.into(), port.into()),
+        None if broker.id == *own_id => (own_address.host().into(), own_address.port().into()),
+        None => {
+            let port = endpoint.map_or(own_address.port(), |endpoint| endpoint.port);
+            (own_address.host().into(), port.into())
+        }
+    }
 }
 
 fn found(image: &MetadataImage, topic: &Arc<TopicImage>) -> MetadataResponseTopic {
@@ -247,10 +257,10 @@ fn partition(
     partition: &PartitionImage,
     index: i32,
 ) -> MetadataResponsePartition {
-    let live = |broker: &&BrokerId| image.broker(**broker).is_some();
+    let live = |broker: &&BrokerId| image.is_live(**broker);
     let ids = |brokers: Vec<&BrokerId>| brokers.into_iter().map(|id| id.as_wire()).collect();
     let (present, offline): (Vec<_>, Vec<_>) = partition.replicas.iter().partition(live);
-    let led = image.broker(partition.leader).is_some();
+    let led = image.is_live(partition.leader);
     MetadataResponsePartition {
         error_code: if led { ErrorCode::NONE } else { ErrorCode::LEADER_NOT_AVAILABLE },
         partition_index: index,

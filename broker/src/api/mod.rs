@@ -15,6 +15,7 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod elect_leaders;
 mod error_codes;
 pub(crate) mod fetch;
 mod find_coordinator;
@@ -207,6 +208,7 @@ apis! {
         => describe_log_dirs::handle;
     synod_wire::messages::create_partitions::CreatePartitionsRequest, 0..=3
         => settled_create_partitions;
+    synod_wire::messages::elect_leaders::ElectLeadersRequest, 0..=2 => elect_leaders::handle;
     synod_wire::messages::incremental_alter_configs::IncrementalAlterConfigsRequest, 0..=1
         => alter_configs::handle_incremental;
     synod_wire::messages::list_partition_reassignments::ListPartitionReassignmentsRequest, 0..=0

@@ -80,6 +80,9 @@ pub(crate) struct Group {
     context: Arc<ControllerContext>,
     deleted: Arc<DeletedTopics>,
     new_cluster_id: String,
+    /// This broker asked to be relieved of its leaderships.
+    stopping: bool,
+    /// It was, and gives up leading this group as well.
     leaving: bool,
 }
 
@@ -118,6 +121,7 @@ impl Group {
             context: parts.context,
             deleted: parts.deleted,
             new_cluster_id: parts.new_cluster_id,
+            stopping: false,
             leaving: false,
         }
     }
@@ -192,18 +196,13 @@ impl Group {
 
     /// Takes a request of this broker.
     pub(crate) fn handle_request(&mut self, request: ControllerRequest) {
+        self.stopping |= matches!(request.ask, Ask::ShutDown(_));
         self.requests.add(request);
     }
 
     /// Whether [`Group::handle_request`] would take another request rather than refuse it as busy.
     pub(crate) fn has_room(&self) -> bool {
         self.requests.has_room()
-    }
-
-    /// This broker is about to stop: it no longer speaks as a leader, so that another is elected
-    /// at once.
-    pub(crate) fn leave(&mut self) {
-        self.leaving = true;
     }
 
     // ---- outputs -----------------------------------------------------------------------------
@@ -268,6 +267,9 @@ impl Group {
             self.abdicate();
         }
         self.fold_decided()?;
+        // Relieved of all else, it no longer speaks as a leader: another is elected at once.
+        let me = BrokerId(self.me.0);
+        self.leaving |= self.stopping && self.image().broker(me).is_some_and(|it| it.lost);
         // What an interrupted time of leading left in the log is decided before more is proposed.
         let settled = self.log.end() == self.partition.replica().log_end();
         if let Some(round) = leading.filter(|_| self.led_round.is_none() && settled) {

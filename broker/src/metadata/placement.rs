@@ -30,6 +30,9 @@ pub struct Candidate {
     pub replica_count: u64,
     /// Partitions that it is the preferred leader of already.
     pub leader_count: u64,
+    /// It is not there now: it gets replicas only where the others do not suffice, and never the
+    /// majority of a set.
+    pub lost: bool,
 }
 
 /// Chooses replica sets, one partition after the other, counting what it has chosen.
@@ -68,6 +71,7 @@ impl Placement {
             rack: broker.rack.as_deref().map(Into::into),
             replica_count: 0,
             leader_count: 0,
+            lost: broker.lost,
         }));
         for partition in image.topics().flat_map(|topic| &topic.partitions) {
             placement.count(&partition.replicas);
@@ -83,7 +87,8 @@ impl Placement {
 
     /// Chooses the ordered replica set of one partition.
     ///
-    /// Returns `None` when there are fewer than `replica_count` brokers, or none are wanted.
+    /// Returns `None` when there are fewer than `replica_count` brokers, when too few of them are
+    /// there, or none are wanted.
     pub fn place(
         &mut self,
         topic: TopicId,
@@ -93,7 +98,13 @@ impl Placement {
         if replica_count == 0 || replica_count > self.candidates.len() {
             return None;
         }
-        let walk = self.walk(point_of(topic, partition));
+        let (walk, lost): (Vec<_>, Vec<_>) = self
+            .walk(point_of(topic, partition))
+            .into_iter()
+            .partition(|broker| !self.candidates[broker].lost);
+        if 2 * walk.len() <= replica_count {
+            return None;
+        }
         let bound = self.bound(self.replica_total, replica_count as u64);
         let leader_bound = self.bound(self.leader_total, 1);
         let has_room = |broker: &BrokerId| self.candidates[broker].replica_count < bound;
@@ -106,8 +117,11 @@ impl Placement {
             .or(walk.first())?;
         let mut replicas = vec![*leader];
         // A rack without a replica comes before room on a broker: a lost rack costs more than load.
-        for (new_rack, room) in [(true, true), (true, false), (false, true), (false, false)] {
-            for broker in &walk {
+        let passes = [(true, true), (true, false), (false, true), (false, false)];
+        for (brokers, (new_rack, room)) in
+            [&walk, &lost].into_iter().flat_map(|brokers| passes.map(|pass| (brokers, pass)))
+        {
+            for broker in brokers {
                 let fits = replicas.len() < replica_count
                     && !replicas.contains(broker)
                     && (!new_rack || !self.shares_rack(*broker, &replicas))

@@ -1,7 +1,7 @@
 //! Who leads the metadata group, and what that one does about the others.
 
 use super::world::World;
-use crate::metadata::BrokerId;
+use crate::metadata::{Ask, BrokerId, request::ShutDown};
 
 #[test]
 fn a_lone_broker_leads_and_is_registered_without_a_tick() {
@@ -211,7 +211,8 @@ fn links_that_flap_make_few_rounds() {
 fn a_broker_that_leaves_has_the_controller_elected_at_once() {
     let mut world = World::running(3);
     let old = world.controller().unwrap();
-    world.nodes.get_mut(&old).unwrap().group.leave();
+    let incarnation = world.image(old).broker(BrokerId(old)).unwrap().incarnation;
+    world.ask(old, Ask::ShutDown(ShutDown { broker: BrokerId(old), incarnation }));
     world.pass(16);
     world.kill(old);
     world.pass(1);

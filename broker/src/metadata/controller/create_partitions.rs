@@ -40,7 +40,7 @@ pub fn create_partitions(
                 }
             };
             check_room(draft.image(), context, added, room)?;
-            draft.add(partition_records(topic_id, first, sets).collect())?;
+            draft.add(partition_records(image, topic_id, first, sets).collect())?;
             room -= added;
             Ok(())
         })

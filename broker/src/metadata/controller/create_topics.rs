@@ -69,7 +69,7 @@ fn topic_records(
         sets
     };
     let partition_count = replica_sets.len();
-    records.extend(partition_records(topic.id, 0, replica_sets));
+    records.extend(partition_records(image, topic.id, 0, replica_sets));
     Ok((records, partition_count))
 }
 
@@ -196,7 +196,7 @@ pub(super) fn place(
     let too_few = || {
         let message = format!(
             "Unable to replicate the partition {replicas} time(s): only {} broker(s) are \
-             registered.",
+             registered, and a majority of the replicas must be on brokers that are there.",
             placement.broker_count()
         );
         AdminError::new(Kind::InvalidReplicationFactor, message)
@@ -211,14 +211,17 @@ pub(super) fn place(
         .ok_or(error)
 }
 
+/// The records of new partitions, each led by the first of its replicas that is there.
 pub(super) fn partition_records(
+    image: &MetadataImage,
     topic: TopicId,
     first: usize,
     replica_sets: Vec<Vec<BrokerId>>,
 ) -> impl Iterator<Item = MetadataRecord> {
     (first..).zip(replica_sets).filter_map(move |(index, replicas)| {
         let partition = u32::try_from(index).ok()?;
-        let leader = *replicas.first()?;
+        let live = replicas.iter().find(|broker| image.is_live(**broker));
+        let leader = *live.or(replicas.first())?;
         let round = FIRST_ROUND;
         Some(MetadataRecord::PartitionCreated { topic, partition, replicas, leader, round })
     })

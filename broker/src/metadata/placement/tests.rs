@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn candidate(broker: u32, rack: Option<String>) -> Candidate {
-    Candidate { broker: BrokerId(broker), rack, replica_count: 0, leader_count: 0 }
+    Candidate { broker: BrokerId(broker), rack, replica_count: 0, leader_count: 0, lost: false }
 }
 
 fn brokers(count: u32) -> Placement {
@@ -112,4 +112,24 @@ proptest! {
         };
         prop_assert_eq!(place(), place());
     }
+}
+
+#[test]
+fn lost_brokers_fill_up_what_the_others_cannot_and_never_lead() {
+    let lost = |id: u32| Candidate { lost: id > 3, ..candidate(id, None) };
+    let mut placement = Placement::new((1..=5).map(lost));
+    for partition in 0..50 {
+        let replicas = placement.place(topic(1), partition, 3).unwrap();
+        assert!(replicas.iter().all(|broker| broker.0 <= 3), "{replicas:?}");
+    }
+    for partition in 0..50 {
+        let replicas = placement.place(topic(2), partition, 5).unwrap();
+        assert!(replicas[..3].iter().all(|broker| broker.0 <= 3), "{replicas:?}");
+    }
+    let mut placement = Placement::new((1..=5).map(|id| Candidate { lost: id > 2, ..lost(id) }));
+    assert_eq!(placement.place(topic(1), 0, 5), None, "two of five lead nothing");
+    assert_eq!(placement.place(topic(1), 0, 4), None);
+    assert_eq!(placement.place(topic(1), 0, 3).map(|it| it.len()), Some(3));
+    let mut placement = Placement::new((1..=3).map(|id| Candidate { lost: true, ..lost(id) }));
+    assert_eq!(placement.place(topic(1), 0, 1), None);
 }

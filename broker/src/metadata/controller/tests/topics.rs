@@ -280,3 +280,19 @@ fn partitions_are_added_and_never_taken_away() {
     assert_eq!(topic.partitions[3].leader, BrokerId(3));
     assert_eq!(topic.partitions[5].replicas.len(), 1);
 }
+
+#[test]
+fn new_partitions_are_led_by_brokers_that_are_there() {
+    let mut cluster = Cluster::of(3);
+    let incarnation = TopicId::from_bytes([1; 16]);
+    cluster.take(vec![MetadataRecord::BrokerLost { broker: BrokerId(2), incarnation }]);
+    let topic = NewTopic { replication_factor: Some(3), ..cluster.topic("t") };
+    let created = cluster.create(vec![topic]).remove(0).unwrap();
+    assert_ne!(created.partitions[0].leader, BrokerId(2));
+    assert_eq!(created.partitions[0].replicas.last(), Some(&BrokerId(2)));
+    let assignments = vec![(0, vec![2, 3, 1]), (1, vec![2, 1, 3])];
+    let topic = NewTopic { assignments, ..cluster.topic("u") };
+    let created = cluster.create(vec![topic]).remove(0).unwrap();
+    let leaders: Vec<_> = created.partitions.iter().map(|it| it.leader.0).collect();
+    assert_eq!(leaders, [3, 1], "the first of those that are there");
+}
