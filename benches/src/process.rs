@@ -15,8 +15,6 @@ pub(crate) struct Usage {
     pub(crate) resident_size: u64,
     /// The most that was ever resident.
     pub(crate) peak_resident_size: u64,
-    /// Bytes sent towards the disk.
-    pub(crate) disk_written_size: u64,
 }
 
 impl Usage {
@@ -32,7 +30,6 @@ impl Usage {
             sum.cpu_seconds += one.cpu_seconds;
             sum.resident_size += one.resident_size;
             sum.peak_resident_size += one.peak_resident_size;
-            sum.disk_written_size += one.disk_written_size;
         }
         Ok(sum)
     }
@@ -46,8 +43,6 @@ impl Usage {
                 / rustix::param::clock_ticks_per_second() as f64,
             resident_size: kib("VmRSS:")?,
             peak_resident_size: kib("VmHWM:")?,
-            // Readable for one's own processes only, so its absence is no error.
-            disk_written_size: file("io").and_then(|io| field(&io, "write_bytes:")).unwrap_or(0),
         })
     }
 }

@@ -44,15 +44,12 @@ pub(crate) struct BrokerUse {
     pub(crate) cpu_seconds_per_gigabyte: f64,
     pub(crate) resident_mib: f64,
     pub(crate) peak_resident_mib: f64,
-    /// Bytes sent to the disk for each payload byte.
-    pub(crate) disk_bytes_per_byte: f64,
 }
 
 impl BrokerUse {
     /// Of a measurement that moved so many payload bytes.
     pub(crate) fn between(before: &Usage, after: &Usage, bytes: u64) -> Self {
         let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
-        let disk = after.disk_written_size.saturating_sub(before.disk_written_size);
         let bytes = (bytes as f64).max(1.0);
         let mib = |size: u64| size as f64 / f64::from(1 << 20);
         Self {
@@ -60,7 +57,6 @@ impl BrokerUse {
             cpu_seconds_per_gigabyte: cpu_seconds / (bytes / 1e9),
             resident_mib: mib(after.resident_size),
             peak_resident_mib: mib(after.peak_resident_size),
-            disk_bytes_per_byte: disk as f64 / bytes,
         }
     }
 }
@@ -204,12 +200,11 @@ pub(crate) fn percentiles_text(latency: &Percentiles) -> String {
 
 pub(crate) fn brokers_text(brokers: &BrokerUse) -> String {
     format!(
-        "{:.2} CPU-s ({:.2} per GB), {:.0} MiB resident (peak {:.0}), {:.2} disk bytes per byte",
+        "{:.2} CPU-s ({:.2} per GB), {:.0} MiB resident (peak {:.0})",
         brokers.cpu_seconds,
         brokers.cpu_seconds_per_gigabyte,
         brokers.resident_mib,
-        brokers.peak_resident_mib,
-        brokers.disk_bytes_per_byte
+        brokers.peak_resident_mib
     )
 }
 
