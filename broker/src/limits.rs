@@ -192,3 +192,6 @@ pub(crate) const FORMATION_REPORT: Duration = Duration::from_secs(5);
 pub(crate) const FORMATION_PATIENCE: Duration = Duration::from_secs(10);
 
 const _: () = assert!(FORMATION_PATIENCE.as_millis() > 2 * HELLO_TIMEOUT.as_millis());
+
+/// How often a broker that waits for others says so.
+pub(crate) const WAITING_WARNING: Duration = Duration::from_secs(10);

@@ -93,9 +93,7 @@ impl ServeArgs {
         match server::run(loaded.config) {
             Ok(()) => ExitCode::SUCCESS,
             // What the operator wrote is wrong: a supervisor need not try again.
-            Err(error @ (ServeError::ClusterUnsupported | ServeError::TopicDefaults(_))) => {
-                output::refuse_all(&[error])
-            }
+            Err(error @ ServeError::TopicDefaults(_)) => output::refuse_all(&[error]),
             Err(error) => output::fail(format_args!("{error}")),
         }
     }

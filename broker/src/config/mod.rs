@@ -162,6 +162,12 @@ impl Config {
         self.cluster.as_ref().map_or(1, |cluster| cluster.voters().len())
     }
 
+    /// This broker's entry in the cluster list.
+    pub fn own_voter(&self) -> Option<&Voter> {
+        let voters = self.cluster.as_ref()?.voters();
+        voters.iter().find(|voter| voter.node_id == self.node_id)
+    }
+
     /// Sets the defaults that follow from other settings, except those in `set_keys`.
     fn derive_defaults(&mut self, is_set: impl Fn(&str) -> bool) {
         if !is_set("auto_create_topics") {
@@ -169,6 +175,11 @@ impl Config {
         }
         if !is_set("default_replication_factor") {
             self.default_replication_factor = if self.voter_count() >= 3 { 3 } else { 1 };
+        }
+        if !is_set("peer_listen")
+            && let Some(own) = self.own_voter()
+        {
+            self.peer_listen = own.address.clone();
         }
         if !is_set("groups.offsets_replication_factor") {
             self.groups.offsets_replication_factor = if self.voter_count() >= 3 { 3 } else { 1 };
@@ -187,6 +198,10 @@ impl Config {
         if self.groups.max_session_timeout < self.groups.min_session_timeout {
             problems
                 .push(("groups.max_session_timeout", "at least groups.min_session_timeout".into()));
+        }
+        if self.cluster.is_some() && self.own_voter().is_none() {
+            let node_id = self.node_id;
+            problems.push(("cluster", format!("a list that has this broker's node_id {node_id}")));
         }
         let listeners = [
             ("listen", &self.listen),

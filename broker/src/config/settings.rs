@@ -127,7 +127,10 @@ pub(super) static SETTINGS: &[Setting] = &[
         advertise,
         "The address that clients are told. Unset: the address a client connected to."
     ),
-    setting!(peer_listen, "Where other brokers connect. Port 0 picks a free one."),
+    setting!(
+        peer_listen,
+        "Where other brokers connect. Default in a cluster: this broker's address in the list."
+    ),
     setting!(http_listen, "Where /metrics, /healthz and /readyz are served."),
     setting!(
         cluster,
@@ -152,7 +155,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     ),
     setting!(
         limits.frame_size,
-        ByteSize(KIB)..=ByteSize(GIB),
+        ByteSize(KIB)..=ByteSize(crate::limits::FRAME_SIZE_CEILING as u64),
         "Largest request. A client that announces a larger one is disconnected."
     ),
     setting!(

@@ -10,9 +10,8 @@
 //! its own directory. One that comes with another directory has lost what it promised, or is not
 //! who it says: it is told so and never becomes a member.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use synod_log::identity::{ClusterId, DirectoryId, Member, Membership};
@@ -20,7 +19,7 @@ use synod_log::identity::{ClusterId, DirectoryId, Member, Membership};
 use super::circle::Circle;
 use super::dial::{DialError, probe};
 use super::frame::FrameError;
-use super::hello::{HelloReply, Introduction, Mismatch, Refusal};
+use super::hello::{HelloReply, Introduction, Refusal};
 use crate::config::Voter;
 use crate::limits::{FORMATION_PATIENCE, FORMATION_REPORT, FORMATION_ROUND};
 

@@ -10,7 +10,6 @@ use synod_log::identity::{ClusterId, DirectoryId, Member, Membership};
 
 use super::frame::{EncodeError, Frame, FrameError, Kind, encode_head};
 use super::message::{Channel, Incarnation};
-use crate::limits::HELLO_FRAME_SIZE;
 
 /// What a broker says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

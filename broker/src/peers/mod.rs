@@ -11,7 +11,6 @@
 //! | `hello`, `dial`, `circle` | introductions; making a connection; what is known of whom |
 //! | `queue`, `link`, `links` | what waits; one connection out; those of one channel |
 //! | `listener`, `reader` | connections in; what they carry |
-#![allow(dead_code, unused_imports, reason = "its users come next")]
 
 mod backoff;
 mod circle;
@@ -33,7 +32,6 @@ mod reader;
 mod share;
 mod socket;
 
-pub(crate) use crate::limits::CONTROL_BODY_SIZE;
 pub(crate) use contacts::Contacts;
 pub(crate) use dialer::{Dialer, dialer_of};
 pub(crate) use formation::FormationError;

@@ -147,7 +147,7 @@ async fn a_peer_that_never_reads_holds_nobody_up() {
     let links = a.peers.control_links();
     connected(&a, 2).await;
     // Nobody takes what arrives at b, so its inbox, the sockets and then the queue fill up.
-    let body = Bytes::from(vec![0; CONTROL_BODY_SIZE]);
+    let body = Bytes::from(vec![0; crate::limits::CONTROL_BODY_SIZE]);
     let link = a.metrics.link(2, "control");
     for id in 0..2000 {
         links.send(NodeId(2), ControlMessage::Request { id, body: body.clone() });

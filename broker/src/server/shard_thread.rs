@@ -11,15 +11,20 @@ use tokio_util::task::TaskTracker;
 use crate::broker::Broker;
 use crate::limits::SHARD_BLOCKING_THREADS;
 use crate::net::{self, Accepted};
+use crate::peers::Introduced;
 use crate::shard::{Shard, ShardParts, Storage};
 
 /// Sockets on their way to one shard.
 const ACCEPTED_QUEUE: usize = 128;
 
+/// Other brokers' connections on their way to one shard.
+const INTRODUCED_QUEUE: usize = 128;
+
 /// A running shard.
 #[derive(Debug)]
 pub(super) struct ShardThread {
     connections: mpsc::Sender<Accepted>,
+    peers: mpsc::Sender<Introduced>,
     tracker: TaskTracker,
     thread: JoinHandle<()>,
 }
@@ -41,11 +46,13 @@ impl ShardThread {
             .thread_name(format!("blocking-{index}"))
             .build()?;
         let (connections, accepted) = mpsc::channel(ACCEPTED_QUEUE);
+        let (peers, introduced) = mpsc::channel(INTRODUCED_QUEUE);
         let tracker = TaskTracker::new();
         let serving = tracker.clone();
         let thread =
             std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
                 let local = LocalSet::new();
+                local.spawn_local(read_peers(introduced, broker.clone()));
                 local.spawn_local(serve_connections(accepted, broker, serving));
                 let shard = local.spawn_local(async move { Shard::new(parts()).run().await });
                 match runtime.block_on(local.run_until(shard)) {
@@ -54,12 +61,17 @@ impl ShardThread {
                     Err(panic) => die(&storage, &format!("shard {index} panicked: {panic}")),
                 }
             })?;
-        Ok(ShardThread { connections, tracker, thread })
+        Ok(ShardThread { connections, peers, tracker, thread })
     }
 
     /// Where new connections for this shard go.
     pub(super) fn connections(&self) -> mpsc::Sender<Accepted> {
         self.connections.clone()
+    }
+
+    /// Where other brokers' connections for this shard go.
+    pub(super) fn peers(&self) -> mpsc::Sender<Introduced> {
+        self.peers.clone()
     }
 
     /// Waits until no connection is left.
@@ -84,6 +96,13 @@ async fn serve_connections(
 ) {
     while let Some(accepted) = accepted.recv().await {
         tracker.spawn_local(net::serve(accepted, broker.clone()));
+    }
+}
+
+/// Reads what other brokers send, beside the shard that most of it is for.
+async fn read_peers(mut introduced: mpsc::Receiver<Introduced>, broker: Arc<Broker>) {
+    while let Some(introduced) = introduced.recv().await {
+        tokio::task::spawn_local(introduced.read_for(broker.shards().to_vec()));
     }
 }
 

@@ -45,22 +45,6 @@ pub(crate) struct ShardParts {
     pub(crate) control: Option<Control>,
 }
 
-impl ShardParts {
-    /// The parts for a broker that is its own cluster.
-    pub(crate) fn without_peers(
-        index: usize,
-        broker: Arc<Broker>,
-        inbox: mpsc::Receiver<ShardRequest>,
-        image: ImageReader,
-        storage: Storage,
-        settled: watch::Sender<u64>,
-        control: Option<Control>,
-    ) -> ShardParts {
-        let (links, contacts) = (Links::none(), Arc::new(Contacts::new([])));
-        ShardParts { index, broker, inbox, image, storage, settled, links, contacts, control }
-    }
-}
-
 /// Where a shard's partitions are durable; shared by all shards.
 #[derive(Clone, Debug)]
 pub(crate) struct Storage {

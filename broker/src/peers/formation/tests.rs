@@ -1,6 +1,7 @@
 //! Voters that find each other over real sockets, or find something else.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
