@@ -202,9 +202,7 @@ impl Server {
         let mut image = broker.image_reader().clone();
         let registered = async {
             while !broker.is_registered(&image.image()) {
-                if image.changed().await.is_none() {
-                    return None;
-                }
+                image.changed().await?;
             }
             Some(image.image().end())
         };

@@ -448,10 +448,10 @@ fn check_unformatted(storage: &dyn Storage, path: &Path) -> Result<(), DataDirEr
     }
     let lost_meta = || DataDirError::Incomplete { path: path.to_owned(), missing: META };
     let partitions = path.join(PARTITIONS);
-    if storage.exists(&partitions).map_err(fail)? {
-        if !storage.list(&partitions).map_err(fail)?.is_empty() {
-            return Err(lost_meta());
-        }
+    if storage.exists(&partitions).map_err(fail)?
+        && !storage.list(&partitions).map_err(fail)?.is_empty()
+    {
+        return Err(lost_meta());
     }
     let journal = path.join(JOURNAL);
     if storage.exists(&journal).map_err(fail)?
