@@ -1,7 +1,7 @@
 //! When each peer was heard last.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use synod_paxos::NodeId;
 
@@ -33,12 +33,6 @@ impl Contacts {
         self.of(node).is_some_and(|heard| heard.load(Relaxed) >= self.stamp(instant))
     }
 
-    /// How long ago the last heartbeat of `node` arrived; `None` if none ever did.
-    pub(crate) fn age(&self, node: NodeId) -> Option<Duration> {
-        let stamp = self.of(node)?.load(Relaxed).checked_sub(1)?;
-        Some(self.origin.elapsed().saturating_sub(Duration::from_micros(stamp)))
-    }
-
     fn of(&self, node: NodeId) -> Option<&AtomicU64> {
         self.heard.iter().find(|(peer, _)| *peer == node).map(|(_, heard)| heard)
     }
@@ -52,22 +46,20 @@ impl Contacts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_peer_is_heard_from_the_note_on() {
         let (a, b, stranger) = (NodeId(2), NodeId(3), NodeId(4));
         let contacts = Contacts::new([a, b]);
         let before = Instant::now();
-        assert_eq!(contacts.age(a), None);
         assert!(!contacts.heard_since(a, before));
         contacts.note(a);
         contacts.note(stranger);
         assert!(contacts.heard_since(a, before));
-        assert!(contacts.age(a).is_some_and(|age| age <= before.elapsed()));
         let later = Instant::now() + Duration::from_millis(1);
         assert!(!contacts.heard_since(a, later));
         assert!(!contacts.heard_since(b, before), "another one's note");
         assert!(!contacts.heard_since(stranger, before), "not a peer");
-        assert_eq!(contacts.age(stranger), None);
     }
 }

@@ -9,27 +9,22 @@ use super::link::Link;
 use super::message::{ControlMessage, PartitionMessage};
 
 /// A shard's links: one to each peer. Clones speak of the same links, which end with the last.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Links(Arc<Channels>);
 
 /// The control links: one to each peer. Clones speak of the same links, which end with the last.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct ControlLinks(Arc<Channels>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Channels {
     links: Vec<Link>,
-    _running: Option<DropGuard>,
+    _running: DropGuard,
 }
 
 impl Links {
-    /// No links: those of a broker without peers.
-    pub(crate) fn none() -> Links {
-        Links::default()
-    }
-
     pub(super) fn new(links: Vec<Link>, running: DropGuard) -> Links {
-        Links(Arc::new(Channels { links, _running: Some(running) }))
+        Links(Arc::new(Channels { links, _running: running }))
     }
 
     /// Queues messages for a peer, in order. Never waits: what finds no connection or no room is
@@ -40,21 +35,11 @@ impl Links {
             link.send(ControlMessage::Partition(message));
         }
     }
-
-    /// The other brokers.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = NodeId> {
-        self.0.links.iter().map(Link::peer)
-    }
 }
 
 impl ControlLinks {
-    /// No links: those of a broker without peers.
-    pub(crate) fn none() -> ControlLinks {
-        ControlLinks::default()
-    }
-
     pub(super) fn new(links: Vec<Link>, running: DropGuard) -> ControlLinks {
-        ControlLinks(Arc::new(Channels { links, _running: Some(running) }))
+        ControlLinks(Arc::new(Channels { links, _running: running }))
     }
 
     /// Queues a message for a peer; heartbeats pass all else. Never waits: what finds no connection
@@ -63,11 +48,6 @@ impl ControlLinks {
         if let Some(link) = self.0.link(to) {
             link.send(message);
         }
-    }
-
-    /// The other brokers.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = NodeId> {
-        self.0.links.iter().map(Link::peer)
     }
 }
 

@@ -11,7 +11,6 @@
 //! | `hello`, `dial`, `circle` | introductions; making a connection; what is known of whom |
 //! | `queue`, `link`, `links` | what waits; one connection out; those of one channel |
 //! | `listener`, `reader` | connections in; what they carry |
-#![allow(dead_code, reason = "replicas with peers come next")]
 
 mod backoff;
 mod circle;
