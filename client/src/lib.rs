@@ -17,6 +17,7 @@
 mod backoff;
 mod config;
 mod connection;
+mod coordinator;
 mod error;
 
 pub mod admin;

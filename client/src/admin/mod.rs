@@ -16,6 +16,7 @@
 
 mod cluster;
 mod configs;
+mod groups;
 mod records;
 mod topics;
 
@@ -26,6 +27,7 @@ use crate::{Cluster, Error};
 
 pub use cluster::{ClusterDescription, LogDir, ReplicaSize};
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+pub use groups::{GroupDescription, GroupMember, ListedGroup};
 pub use topics::{CreatedTopic, NewTopic};
 
 /// Administers a cluster. Cheap to clone.

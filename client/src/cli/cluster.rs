@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::connect::Connect;
+use super::health;
 use super::output::{Failure, print, print_json, print_table};
 use crate::admin::{Admin, LogDir};
 
@@ -12,6 +13,19 @@ use crate::admin::{Admin, LogDir};
 pub enum ClusterCommand {
     /// Show the cluster's id, controller, brokers and disk use
     Info(InfoArgs),
+    /// Say whether every broker answers and every partition is whole; the exit code says it too
+    Health(HealthArgs),
+}
+
+/// Arguments of `cluster health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Print JSON
+    #[arg(short = 'J', long)]
+    pub json: bool,
+    #[allow(missing_docs)]
+    #[command(flatten)]
+    pub connect: Connect,
 }
 
 /// Arguments of `cluster info`.
@@ -28,6 +42,7 @@ pub struct InfoArgs {
 pub(super) async fn run(command: ClusterCommand) -> Result<(), Failure> {
     match command {
         ClusterCommand::Info(args) => info(args).await,
+        ClusterCommand::Health(args) => health::run(args).await,
     }
 }
 

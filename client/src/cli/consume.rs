@@ -11,7 +11,7 @@ use super::format::Format;
 use super::json;
 use super::output::{Failure, Progress};
 use crate::cluster::{self, OffsetSpec, TopicPartition};
-use crate::consumer::{Consumer, ConsumerConfig, ConsumerRecord, OffsetReset, Start};
+use crate::consumer::{Consumer, ConsumerConfig, ConsumerRecord, GroupConfig, OffsetReset, Start};
 use crate::{Cluster, Error};
 
 /// How long one poll waits; only a bound on how late an end is noticed.
@@ -32,6 +32,9 @@ pub struct ConsumeArgs {
         conflicts_with = "topic"
     )]
     pub topic_option: Option<String>,
+    /// Read as a member of this group, from where it left off; -o tells where a new group begins
+    #[arg(short = 'g', long, value_name = "GROUP", conflicts_with = "partition")]
+    pub group: Option<String>,
     /// Only these partitions; may be given several times
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub partition: Vec<i32>,
@@ -102,12 +105,48 @@ pub(super) async fn run(args: ConsumeArgs) -> Result<(), Failure> {
     };
     // An offset that was asked for and does not exist is a mistake, not something to skip over.
     let config = ConsumerConfig::default().isolation(isolation).offset_reset(OffsetReset::Fail);
+    if let Some(group) = &args.group {
+        return consume_as_member(&args, group, topic, cluster, config, &printer, start, ends)
+            .await;
+    }
     let mut consumer = Consumer::new(cluster, config)?;
     consumer.assign(partitions.into_iter().map(|partition| (partition, start))).await?;
     tokio::select! {
         result = consume(&mut consumer, &printer, ends, args.count.unwrap_or(u64::MAX)) => result,
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
+}
+
+/// Reads with the other members of a group, and leaves it in good order.
+#[allow(clippy::too_many_arguments)]
+async fn consume_as_member(
+    args: &ConsumeArgs,
+    group: &str,
+    topic: &str,
+    cluster: Cluster,
+    config: ConsumerConfig,
+    printer: &Printer,
+    start: Start,
+    ends: Option<BTreeMap<TopicPartition, i64>>,
+) -> Result<(), Failure> {
+    let reset = match start {
+        Start::Beginning => OffsetReset::Beginning,
+        Start::End => OffsetReset::End,
+        _ => return Err(Failure::usage("a group begins at the beginning or the end")),
+    };
+    let mut config = config.offset_reset(reset).group(GroupConfig::new(group));
+    if args.count.is_some() {
+        // What is not printed must not be committed.
+        config = config.max_poll_records(1);
+    }
+    let mut consumer = Consumer::new(cluster, config)?;
+    consumer.subscribe([topic])?;
+    let result = tokio::select! {
+        result = consume(&mut consumer, printer, ends, args.count.unwrap_or(u64::MAX)) => result,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    consumer.close().await;
+    result
 }
 
 async fn consume(
@@ -125,6 +164,7 @@ async fn consume(
         }
         for record in consumer.poll(POLL_WAIT).await? {
             if let Some(ends) = &ends
+                && !consumer.is_member()
                 && is_past_end(ends, &record)
             {
                 continue;
@@ -141,8 +181,15 @@ async fn consume(
 }
 
 fn is_at_end(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool {
-    ends.iter()
-        .all(|(partition, &end)| consumer.position(partition).is_ok_and(|position| position >= end))
+    let is_read = |(partition, &end): (&TopicPartition, &i64)| {
+        consumer.position(partition).is_ok_and(|position| position >= end)
+    };
+    if consumer.is_member() {
+        // Other members have the rest.
+        let mut mine = ends.iter().filter(|(partition, _)| consumer.is_assigned(partition));
+        return consumer.assignment().next().is_some() && mine.all(is_read);
+    }
+    ends.iter().all(is_read)
 }
 
 /// Whether a record came after the end as it was when the command began.

@@ -7,9 +7,14 @@ mod cluster;
 mod connect;
 mod consume;
 mod format;
+mod group;
+mod group_lag;
+mod group_run;
+mod health;
 mod json;
 mod output;
 mod produce;
+mod time;
 mod topic;
 mod topic_run;
 
@@ -20,6 +25,7 @@ use clap::Subcommand;
 pub use cluster::ClusterCommand;
 pub use connect::Connect;
 pub use consume::ConsumeArgs;
+pub use group::GroupCommand;
 pub use produce::ProduceArgs;
 pub use topic::TopicCommand;
 
@@ -33,6 +39,9 @@ pub enum ClientCommand {
     Produce(ProduceArgs),
     /// Read records and print them
     Consume(ConsumeArgs),
+    /// List, inspect, move and delete consumer groups
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Look at the cluster
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -46,6 +55,7 @@ impl ClientCommand {
             Self::Topic(command) => topic_run::run(command).await,
             Self::Produce(args) => produce::run(args).await,
             Self::Consume(args) => consume::run(args).await,
+            Self::Group(command) => group_run::run(command).await,
             Self::Cluster(command) => cluster::run(command).await,
         };
         output::conclude(result)

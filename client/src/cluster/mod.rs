@@ -156,6 +156,38 @@ impl Cluster {
         }
     }
 
+    /// From now on refreshes include these topics.
+    pub(crate) fn want_topics<'a>(&self, topics: impl IntoIterator<Item = &'a Arc<str>>) {
+        self.state().wanted.extend(topics.into_iter().cloned());
+    }
+
+    /// Numbers of partitions of those of these topics that exist. Refreshes do not include them on
+    /// that account.
+    pub(crate) async fn partition_counts(
+        &self,
+        topics: &[Arc<str>],
+    ) -> Result<Vec<(Arc<str>, i32)>, Error> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let topic = |name: &Arc<str>| MetadataRequestTopic {
+            name: Some(Str::from(&**name)),
+            ..MetadataRequestTopic::default()
+        };
+        let request = MetadataRequest {
+            topics: Some(topics.iter().map(topic).collect()),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let response = self.ask_any(&request).await?;
+        let known = response.topics.into_iter().filter(|topic| topic.error_code == ErrorCode::NONE);
+        let count = known.filter_map(|topic| {
+            let name = Arc::from(topic.name.as_deref()?);
+            Some((name, i32::try_from(topic.partitions.len()).ok()?))
+        });
+        Ok(count.collect())
+    }
+
     /// No longer asks for this topic.
     pub fn forget_topic(&self, name: &str) {
         self.state().wanted.remove(name);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::group::config::GroupConfig;
 use crate::Error;
 use crate::cluster::Isolation;
 
@@ -34,6 +35,7 @@ pub struct ConsumerConfig {
     pub(super) max_buffered_size: usize,
     pub(super) max_batch_size: usize,
     pub(super) max_poll_records: usize,
+    pub(super) group: Option<GroupConfig>,
 }
 
 impl Default for ConsumerConfig {
@@ -48,6 +50,7 @@ impl Default for ConsumerConfig {
             max_buffered_size: 64 << 20,
             max_batch_size: 256 << 20,
             max_poll_records: 1000,
+            group: None,
         }
     }
 }
@@ -109,7 +112,17 @@ impl ConsumerConfig {
         self
     }
 
+    /// Membership in a group, for [`Consumer::subscribe`](super::Consumer::subscribe) and commits.
+    /// Default none.
+    pub fn group(mut self, group: GroupConfig) -> Self {
+        self.group = Some(group);
+        self
+    }
+
     pub(super) fn validate(&self) -> Result<(), Error> {
+        if let Some(group) = &self.group {
+            group.validate()?;
+        }
         if self.max_fetch_size <= 0 || self.max_partition_fetch_size <= 0 || self.min_fetch_size < 0
         {
             return Err(Error::config("fetch sizes must be positive"));

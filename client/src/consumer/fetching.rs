@@ -1,6 +1,6 @@
 //! Fetching ahead: what is asked for, what comes back, and what goes wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use synod_wire::ErrorCode;
@@ -9,6 +9,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fetch::{self, Asked, Content};
 use super::fetched::Fetched;
+use super::group::offsets::CommittedOffset;
+use super::grouped::Membership;
 use super::inquiry::{Inquiry, Lateness};
 use super::position::{self, Position};
 use super::{Consumer, ConsumerRecord, OffsetReset, Start};
@@ -22,6 +24,10 @@ pub(super) enum Outcome {
     Refreshed(Result<(), Error>),
     /// The new place of a partition whose old one does not exist.
     Reset(Asked, Result<i64, Error>),
+    /// Where partitions begin that the group has given us, as of this generation.
+    Started(BTreeSet<TopicPartition>, u64, Result<BTreeMap<TopicPartition, i64>, Error>),
+    /// A commit of the consumer's own; true: they are let go now.
+    Committed(BTreeMap<TopicPartition, CommittedOffset>, bool, Result<(), Error>),
 }
 
 impl Consumer {
@@ -29,15 +35,20 @@ impl Consumer {
     pub(super) async fn poll_records(
         &mut self,
         deadline: Option<Instant>,
+        tells: bool,
     ) -> Result<Vec<ConsumerRecord>, Error> {
         loop {
-            let records = self.read_ready()?;
             let now = Instant::now();
+            let commit_at = self.attend(now, tells)?;
+            if tells && self.has_event() {
+                return Ok(Vec::new());
+            }
+            let records = self.read_ready()?;
             let wake_at = self.start_fetches(now);
             if !records.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(records);
             }
-            let until = [wake_at, deadline].into_iter().flatten().min();
+            let until = [wake_at, commit_at, deadline].into_iter().flatten().min();
             let timer = async {
                 match until {
                     Some(at) => sleep_until(at).await,
@@ -47,6 +58,9 @@ impl Consumer {
             tokio::select! {
                 Some(outcome) = self.under_way.next(), if !self.under_way.is_empty() => {
                     self.handle(outcome)?;
+                }
+                Some((number, news)) = Membership::news(&mut self.membership) => {
+                    self.handle_news(number, news);
                 }
                 () = timer => {}
             }
@@ -63,7 +77,7 @@ impl Consumer {
                 self.buffered_size -= fetched.size;
                 continue;
             };
-            if position.is_paused {
+            if position.is_held() {
                 paused.push(fetched);
                 continue;
             }
@@ -108,7 +122,7 @@ impl Consumer {
         let metadata = self.cluster.metadata();
         let mut by_leader: BTreeMap<i32, Vec<Asked>> = BTreeMap::new();
         for (partition, position) in &self.partitions {
-            if position.is_paused || position.is_resetting {
+            if position.is_held() || position.is_resetting || position.is_starting {
                 continue;
             }
             if let Some(at) = position.retry_at.filter(|&at| at > now) {
@@ -222,6 +236,11 @@ impl Consumer {
                 Ok(())
             }
             Outcome::Reset(asked, offset) => self.handle_reset(&asked, offset),
+            Outcome::Started(new, generation, found) => self.handle_started(new, generation, found),
+            Outcome::Committed(offsets, last, done) => {
+                self.handle_committed(&offsets, last, done);
+                Ok(())
+            }
             Outcome::Fetched(leader, asked, answer) => {
                 self.inquiries.remove(&leader);
                 let answers = answer.and_then(|response| fetch::answers(response, &asked));

@@ -19,6 +19,8 @@ mod config;
 mod fetch;
 mod fetched;
 mod fetching;
+pub(crate) mod group;
+mod grouped;
 mod inquiry;
 mod position;
 
@@ -35,13 +37,19 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::cluster::{Channel, TopicPartition};
+use crate::coordinator::Coordinator;
 use crate::{Cluster, Error};
 use fetched::Fetched;
 use fetching::Outcome;
+use grouped::{Commits, Membership};
 use inquiry::Inquiry;
 use position::Position;
 
 pub use config::{ConsumerConfig, OffsetReset};
+pub use group::assignor::Assignor;
+pub use group::config::GroupConfig;
+pub use group::offsets::CommittedOffset;
+pub use grouped::ConsumerEvent;
 pub use position::Start;
 
 /// A record that was read.
@@ -99,6 +107,10 @@ pub struct Consumer {
     pending: VecDeque<ConsumerRecord>,
     /// Which partition is asked for first; moves on so that none starves.
     turn: usize,
+    /// The way to the group's coordinator, if there is a group.
+    coordinator: Option<Coordinator>,
+    membership: Option<Membership>,
+    commits: Commits,
 }
 
 impl std::fmt::Debug for Consumer {
@@ -117,7 +129,12 @@ impl Consumer {
     /// [`Error::Config`] when settings make no sense.
     pub fn new(cluster: Cluster, config: ConsumerConfig) -> Result<Self, Error> {
         config.validate()?;
+        let group = config.group.as_ref();
+        let coordinator = group.map(|group| Coordinator::new(cluster.clone(), group.id.clone()));
         Ok(Self {
+            coordinator,
+            membership: None,
+            commits: Commits::default(),
             refresh_backoff: cluster.backoff(),
             channel: cluster.channel(),
             cluster,
@@ -153,16 +170,22 @@ impl Consumer {
     ) -> Result<(), Error> {
         let wanted: BTreeMap<_, _> = partitions.into_iter().collect();
         let offsets = position::resolve(&self.cluster, &wanted, self.config.isolation).await?;
-        self.generation += 1;
-        self.partitions.clear();
-        self.ready.clear();
-        self.pending.clear();
-        self.buffered_size = 0;
+        self.unsubscribe().await;
+        self.clear_assignment();
         for (partition, offset) in offsets {
             let position = Position::new(offset, self.generation, self.cluster.backoff());
             self.partitions.insert(partition, position);
         }
         Ok(())
+    }
+
+    fn clear_assignment(&mut self) {
+        self.generation += 1;
+        self.partitions.clear();
+        self.ready.clear();
+        self.pending.clear();
+        self.buffered_size = 0;
+        self.commits = Commits::default();
     }
 
     /// Reads all partitions of a topic and nothing else.
@@ -179,6 +202,11 @@ impl Consumer {
     /// The partitions that are read, in order.
     pub fn assignment(&self) -> impl Iterator<Item = &TopicPartition> {
         self.partitions.keys()
+    }
+
+    /// Whether a partition is read.
+    pub fn is_assigned(&self, partition: &TopicPartition) -> bool {
+        self.partitions.contains_key(partition)
     }
 
     /// Goes on reading a partition from another place.
@@ -244,7 +272,7 @@ impl Consumer {
             if let Some(record) = self.pending.pop_front() {
                 return Ok(record);
             }
-            self.pending = self.poll_records(None).await?.into();
+            self.pending = self.poll_records(None, false).await?.into();
         }
     }
 
@@ -270,7 +298,7 @@ impl Consumer {
         if !self.pending.is_empty() {
             return Ok(std::mem::take(&mut self.pending).into());
         }
-        self.poll_records(Some(Instant::now() + max_wait)).await
+        self.poll_records(Some(Instant::now() + max_wait), false).await
     }
 
     fn set_paused(&mut self, partition: &TopicPartition, paused: bool) -> Result<(), Error> {

@@ -38,6 +38,10 @@ pub(super) struct Position {
     pub(super) last_epoch: i32,
     pub(super) high_watermark: Option<i64>,
     pub(super) is_paused: bool,
+    /// Its place is still being asked for.
+    pub(super) is_starting: bool,
+    /// It is being let go: no record is handed out any more.
+    pub(super) is_leaving: bool,
     /// A new place is being looked for.
     pub(super) is_resetting: bool,
     pub(super) retry_at: Option<Instant>,
@@ -53,10 +57,17 @@ impl Position {
             last_epoch: -1,
             high_watermark: None,
             is_paused: false,
+            is_starting: false,
+            is_leaving: false,
             is_resetting: false,
             retry_at: None,
             backoff,
         }
+    }
+
+    /// Whether no record is handed out now.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_paused || self.is_leaving
     }
 
     /// A fetch succeeded; the next one goes on at `next_offset`.

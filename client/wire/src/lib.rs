@@ -59,6 +59,7 @@
 //!   have; whoever fills a message knows the version it is for.
 
 pub mod batch;
+pub mod consumer_protocol;
 pub mod field;
 pub mod messages;
 pub mod offsets_topic;

@@ -1,0 +1,72 @@
+//! `synod cluster health`
+
+use serde::Serialize;
+use synod_wire::messages::api_versions::ApiVersionsRequest;
+
+use super::cluster::HealthArgs;
+use super::output::{Failure, print, print_json};
+use crate::admin::Admin;
+
+/// What is wrong, if anything.
+#[derive(Serialize)]
+struct Health {
+    healthy: bool,
+    brokers: usize,
+    partitions: usize,
+    /// One sentence each.
+    problems: Vec<String>,
+}
+
+/// Succeeds only when every broker answers where it says it is, every partition has a leader, and
+/// no replica is missing.
+pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
+    let admin = Admin::new(args.connect.cluster().await?);
+    let cluster = admin.describe_cluster().await?;
+    let mut problems = Vec::new();
+    if cluster.controller.is_none() {
+        problems.push("the cluster has no controller".to_owned());
+    }
+    for broker in &cluster.brokers {
+        let greeting = async {
+            let connection = admin.cluster().broker(broker.id).await?;
+            connection.send(&ApiVersionsRequest::default()).await
+        };
+        if let Err(error) = greeting.await {
+            problems.push(format!("broker {}: {error}", broker.id));
+        }
+    }
+    let topics = admin.topics().await?;
+    for topic in &topics {
+        for partition in &topic.partitions {
+            let at = format!("topic {}, partition {}", topic.name, partition.index);
+            if partition.leader.is_none() {
+                problems.push(format!("{at}: no leader"));
+            }
+            let is_live = |id: &&i32| cluster.brokers.iter().any(|broker| broker.id == **id);
+            let live = partition.replicas.iter().filter(is_live);
+            let live = live.filter(|id| !partition.offline.contains(id)).count();
+            if live < partition.replicas.len() {
+                problems.push(format!("{at}: {live} of {} replicas", partition.replicas.len()));
+            }
+        }
+    }
+    let health = Health {
+        healthy: problems.is_empty(),
+        brokers: cluster.brokers.len(),
+        partitions: topics.iter().map(|topic| topic.partitions.len()).sum(),
+        problems,
+    };
+    if args.json {
+        print_json(&health)?;
+    } else if health.healthy {
+        let (brokers, partitions) = (health.brokers, health.partitions);
+        print(&format!("healthy: {brokers} brokers, {partitions} partitions\n"))?;
+    } else {
+        print(&(health.problems.join("\n") + "\n"))?;
+    }
+    match health.problems.len() {
+        0 => Ok(()),
+        1 => Err(Failure::failed("unhealthy: 1 problem")),
+        count => Err(Failure::failed(format!("unhealthy: {count} problems"))),
+    }
+}
