@@ -51,6 +51,10 @@ pub(crate) const CHECK_QUORUM_TICKS: u32 = 15;
 /// Ticks of a replica after which an unanswered message is repeated.
 pub(crate) const RESEND_TICKS: u32 = 2;
 
+/// Ticks of a data partition's replica between two probes of a follower that seems to lack nothing:
+/// 10 s.
+pub(crate) const PROBE_TICKS: u32 = 100;
+
 /// Ticks for which a follower may lag before it no longer counts as in sync.
 pub(crate) const IN_SYNC_LAG_TICKS: u32 = 100;
 

@@ -45,7 +45,7 @@ pub(crate) use effects::{Effects, Outgoing, Resignation};
 use in_sync::InSync;
 use produce::Waiting;
 use storing::Mark;
-pub(crate) use upkeep::{first_batch_base, log_config};
+pub(crate) use upkeep::{first_batch_base, log_config, replica_config};
 pub(crate) use view::PartitionView;
 pub(crate) use waiters::Registration;
 use writes::{Cut, WriteStream};

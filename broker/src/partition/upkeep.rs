@@ -4,9 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use synod_log::{Log, LogConfig, LogError};
+use synod_paxos::{NodeId, ReplicaConfig};
 
 use super::{Effects, EndReason, Partition, PartitionError};
 use crate::config::Config;
+use crate::limits::{CHECK_QUORUM_TICKS, PROBE_TICKS, RESEND_TICKS};
 use crate::metadata::TopicConfig;
 use crate::shard::TrimError;
 
@@ -125,5 +127,17 @@ pub(crate) fn log_config(topic: &TopicConfig, broker: &Config) -> LogConfig {
         index_interval_size: at_least_one(topic.index_interval_size),
         producer_expiration_ms: ms(broker.producer_id_expiration),
         ..LogConfig::default()
+    }
+}
+
+/// How a replica of a data partition behaves. Brokers hear each other by heartbeats of their own,
+/// so replicas probe only now and then: for followers that lost something at rest, and to tell of a
+/// trimmed head.
+pub(crate) fn replica_config(node: NodeId) -> ReplicaConfig {
+    ReplicaConfig {
+        check_quorum_ticks: CHECK_QUORUM_TICKS,
+        resend_ticks: RESEND_TICKS,
+        heartbeat_ticks: PROBE_TICKS,
+        ..ReplicaConfig::new(node)
     }
 }

@@ -23,6 +23,8 @@ use crate::partition::AppendRequest;
 use crate::peers::{InboundShare, PartitionMessage};
 
 pub(crate) use event_loop::{Shard, ShardParts, Storage, unix_time_ms};
+#[cfg(test)]
+pub(crate) use open::recover;
 pub(crate) use open::{Copies, OpenError, Past, open_partition, purge_deleted};
 
 /// What a shard is asked from elsewhere.

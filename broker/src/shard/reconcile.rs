@@ -10,16 +10,17 @@ use std::sync::Arc;
 
 use synod_log::key::PartitionKey;
 use synod_log::{Log, LogConfig};
-use synod_paxos::{Ballot, Durable, NodeId, Replica, ReplicaConfig, ReplicaSet};
+use synod_paxos::{Ballot, Durable, NodeId, Replica, ReplicaSet};
 use tokio::sync::watch;
 
 use super::event_loop::{Shard, Storage};
 use super::events::{Event, Events};
 use super::open::{Copies, OpenError, Past, open_partition, purge_deleted};
 use super::shard_of;
-use crate::limits::{CHECK_QUORUM_TICKS, RESEND_TICKS};
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage, TopicId, TopicImage};
-use crate::partition::{Marks, Partition, PartitionError, PartitionView, log_config};
+use crate::partition::{
+    Marks, Partition, PartitionError, PartitionView, log_config, replica_config,
+};
 
 /// What a shard knows of the metadata it has to follow.
 #[derive(Debug)]
@@ -247,7 +248,7 @@ impl Shard {
             self.broker.metrics().topic(&topic.name),
         ));
         self.reconciler.pasts.remove(&key);
-        let replica = Replica::new(replica_config(self.broker.id()), durable);
+        let replica = Replica::new(replica_config(NodeId(self.broker.id().0)), durable);
         let marks = match topic.partition(key.partition).map(copies) {
             Some(Copies::Several) => Marks::Lazy,
             Some(Copies::One) | None => Marks::BeforeAnswers,
@@ -327,17 +328,6 @@ impl Shard {
                 news
             });
         }
-    }
-}
-
-/// How a replica of a data partition behaves. It never probes by itself: brokers hear each other
-/// by heartbeats, and shards report that.
-fn replica_config(broker: BrokerId) -> ReplicaConfig {
-    ReplicaConfig {
-        check_quorum_ticks: CHECK_QUORUM_TICKS,
-        resend_ticks: RESEND_TICKS,
-        heartbeat_ticks: 0,
-        ..ReplicaConfig::new(NodeId(broker.0))
     }
 }
 

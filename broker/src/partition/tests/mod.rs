@@ -1,6 +1,9 @@
 //! Partitions over the storage twin: syncs, journal and network do what the test says.
 
+mod cluster;
 mod lone;
+mod replication;
+mod schedules;
 
 use std::path::Path;
 use std::sync::Arc;
