@@ -94,6 +94,11 @@ impl Broker {
         self.parts.id
     }
 
+    /// This start of the broker.
+    pub(crate) fn incarnation(&self) -> TopicId {
+        self.parts.incarnation
+    }
+
     pub(crate) fn config(&self) -> &Arc<Config> {
         &self.parts.config
     }

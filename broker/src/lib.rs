@@ -6,7 +6,6 @@ mod budget;
 pub mod cli;
 pub mod config;
 mod context;
-#[allow(dead_code, reason = "the shard does not tick it yet")]
 mod control;
 pub mod demo;
 mod directory;

@@ -86,6 +86,11 @@ const _: () = assert!(RESEND_TICKS * 3 < CHECK_QUORUM_TICKS);
 const _: () = assert!(CHECK_QUORUM_TICKS < IN_SYNC_LAG_TICKS);
 const _: () = assert!(WRITE_SLICES <= 1024);
 
+/// How long a stopping broker waits until its leaderships are moved to others.
+pub(crate) const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
+
+const _: () = assert!(HAND_OVER_TIMEOUT.as_millis() < STOP_TIMEOUT.as_millis());
+
 /// Ticks between two heartbeats of a broker to each other broker: 100 ms.
 pub(crate) const HEARTBEAT_TICKS: u32 = 2;
 

@@ -2,6 +2,7 @@
 
 mod entry;
 mod error;
+mod hand_over;
 mod listeners;
 mod observe;
 mod observe_groups;
@@ -279,6 +280,7 @@ impl Server {
     /// Stops in order: no new connections, answers to what is under way, logs closed.
     async fn stop(self) {
         self.health.set(Readiness::Stopping);
+        hand_over::hand_over(&self.broker).await;
         self.broker.stop();
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
         for shard in &self.shards {

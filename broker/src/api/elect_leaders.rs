@@ -55,11 +55,7 @@ fn answer(error_code: ErrorCode, outcomes: Vec<ElectionOutcome>) -> ElectLeaders
             Some(last) => last.partition_result.push(result),
             None => {
                 let (topic, partition_result) = (topic.into(), vec![result]);
-                results.push(ReplicaElectionResult {
-                    topic,
-                    partition_result,
-                    ..ReplicaElectionResult::default()
-                });
+                results.push(ReplicaElectionResult { topic, partition_result });
             }
         }
     }
@@ -75,5 +71,5 @@ fn result(partition_id: i32, outcome: Result<(), AdminError>) -> PartitionResult
         Ok(()) => (ErrorCode::NONE, None),
         Err(error) => (of_admin_error(&error), Some(error.message.into())),
     };
-    PartitionResult { partition_id, error_code, error_message, ..PartitionResult::default() }
+    PartitionResult { partition_id, error_code, error_message }
 }

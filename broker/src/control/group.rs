@@ -228,13 +228,9 @@ impl Group {
     }
 
     /// Whether this broker leads the metadata group and takes requests.
+    #[cfg(test)]
     pub(crate) fn is_leading(&self) -> bool {
         self.led_round.is_some()
-    }
-
-    /// The ballot of the metadata group's leader, as far as this broker knows.
-    pub(crate) fn leader(&self) -> Option<Ballot> {
-        self.election.leader()
     }
 
     /// Why the cluster does not take this start of the broker, if it does not: a later start, or a

@@ -93,7 +93,12 @@ impl Control {
     /// # Errors
     /// The log failed.
     pub(crate) fn tick(&mut self, effects: &mut Effects) -> Result<(), PartitionError> {
-        self.group.handle_tick(effects)
+        self.group.handle_tick(effects)?;
+        // Another process serves under this broker's number: only one of them may.
+        match self.group.refusal() {
+            Some(refusal) => Err(PartitionError::Refused(refusal.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Handles what has arrived and ends the group's turn.

@@ -34,6 +34,7 @@ use synod_log::sync::JobPanicked;
 use synod_log::{Log, LogError};
 use synod_paxos::{Ballot, Message, NodeId, Replica, Role, WriteId};
 
+use crate::metadata::AdminError;
 use crate::state_log::StateError;
 
 pub(crate) use append::{
@@ -342,4 +343,6 @@ pub(crate) enum PartitionError {
     Panicked(#[from] JobPanicked),
     #[error("the metadata log cannot be folded: {0}")]
     State(StateError),
+    #[error("the cluster does not take this start of the broker: {0}")]
+    Refused(AdminError),
 }

@@ -20,11 +20,8 @@ fn quiet() -> Config {
 async fn two_brokers(context: &Context) {
     register(context.controller(), 2, TopicId::from_bytes([2; 16]), Some("b2")).await;
     let sets = [vec![2], vec![1]];
-    let assign = |(partition_index, broker_ids)| CreatableReplicaAssignment {
-        partition_index,
-        broker_ids,
-        ..CreatableReplicaAssignment::default()
-    };
+    let assign =
+        |(partition_index, broker_ids)| CreatableReplicaAssignment { partition_index, broker_ids };
     for (name, sets) in [("t", sets.to_vec()), ("u", vec![vec![1, 2]])] {
         let request = CreateTopicsRequest {
             topics: vec![CreatableTopic {
@@ -95,16 +92,8 @@ async fn elections_are_answered_per_partition_in_every_version() {
         let handler = |c, h, r| async move { elect_leaders::handle(c, &h, r).await };
         for version in 0..=2 {
             let topic_partitions = Some(vec![
-                TopicPartitions {
-                    topic: text("t"),
-                    partitions: vec![0, 1, 7],
-                    ..TopicPartitions::default()
-                },
-                TopicPartitions {
-                    topic: text("nope"),
-                    partitions: vec![0],
-                    ..TopicPartitions::default()
-                },
+                TopicPartitions { topic: text("t"), partitions: vec![0, 1, 7] },
+                TopicPartitions { topic: text("nope"), partitions: vec![0] },
             ]);
             let request = ElectLeadersRequest {
                 topic_partitions,

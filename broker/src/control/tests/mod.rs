@@ -1,5 +1,6 @@
 //! Groups of one, three and five brokers: elections, failover, requests from anywhere.
 
 mod elections;
+mod large;
 mod requests;
 mod world;
