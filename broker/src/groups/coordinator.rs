@@ -13,6 +13,7 @@ use super::group::{Group, Phase};
 use super::rebalance::Cause;
 use super::request::GroupRequest;
 use super::retention::Retention;
+use super::rewrite::Rewrite;
 use super::state::GroupsState;
 use super::timers::{Timer, Timers};
 use crate::state_log::{EncodedRecord, Proposal, StateError, StateLog};
@@ -26,7 +27,8 @@ use crate::state_log::{EncodedRecord, Proposal, StateError, StateLog};
 /// on each batch that is decided since:     handle_decided(base, &records)?
 /// once it leads and all decided is folded: begin(now)
 /// on a request:                            handle(request, now)
-/// on a tick:                               handle_tick(now)
+/// on a tick:                               handle_tick(now); keep_short(the log's size)
+/// then, once:                              drop the log before poll_trim()
 /// whenever it may propose:                 while let Some(proposal) = poll_proposal() { … }
 ///                      a definite refusal: handle_refused()
 /// when it leads no more:                   stop(error)
@@ -37,6 +39,7 @@ pub struct Coordinator {
     pub(super) groups: BTreeMap<Str, Group>,
     pub(super) desk: Desk,
     pub(super) retention: Retention,
+    pub(super) rewrite: Rewrite,
     /// The owner's time at the last step; the coordinator's own goes on in bounded steps.
     seen_mono_ms: u64,
 }
@@ -62,6 +65,7 @@ impl Coordinator {
                 unsaved: std::collections::BTreeSet::new(),
             },
             retention: Retention::default(),
+            rewrite: Rewrite::default(),
             seen_mono_ms: 0,
         }
     }

@@ -26,6 +26,7 @@ mod rebalance;
 mod record;
 pub mod request;
 mod retention;
+mod rewrite;
 mod shared_map;
 mod state;
 mod sync;

@@ -4,6 +4,7 @@
 mod joining;
 mod moves;
 mod offsets;
+mod rewriting;
 mod schedules;
 mod statics;
 

@@ -125,6 +125,9 @@ impl Shard {
         for (key, slot) in &mut self.coordinators.slots {
             if let Phase::Serving(coordinator) = &mut slot.phase {
                 coordinator.handle_tick(now);
+                if let Some(partition) = self.partitions.get(key) {
+                    coordinator.keep_short(partition.view().log().size());
+                }
                 if show {
                     let overview = coordinator.overview();
                     self.broker.group_overviews().set(key.partition, Some(overview));
@@ -227,6 +230,11 @@ impl Shard {
             coordinator.forget_topics(deleted.clone());
         }
         let Some(partition) = self.partitions.get_mut(&key) else { return Ok(()) };
+        if let Some(before) = coordinator.poll_trim()
+            && let Err(error) = partition.trim(Some(before), &mut self.effects)?
+        {
+            tracing::warn!(partition = %key, %error, "the groups' log stays longer than it need be");
+        }
         while let Some(proposal) = coordinator.poll_proposal() {
             let proposed = match encode(&proposal) {
                 Ok(batch) => {
