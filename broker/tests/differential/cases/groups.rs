@@ -12,6 +12,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::members::{Member, Script, group_id, subscription};
 use crate::run::{Answer, Run, error, list};
+use crate::support::batch::Batch;
 use crate::support::wire::text;
 
 pub(crate) fn run(run: &mut Run) {
@@ -34,6 +35,8 @@ fn coordinators(run: &mut Run) {
         }
         thread::sleep(Duration::from_millis(100));
     }
+    let answer = super::produce::produce(run, "__consumer_offsets", Batch::of(&["a"]).encode());
+    run.note("produce to the offsets topic", answer);
     for version in 0..=4 {
         let mut request = FindCoordinatorRequest::default();
         if version >= 4 {
