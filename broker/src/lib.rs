@@ -18,7 +18,10 @@ pub mod metrics;
 mod net;
 mod partition;
 mod peers;
+mod planted;
 mod producer_ids;
 pub mod server;
 mod shard;
+#[cfg(any(test, feature = "simulator"))]
+pub mod simulator;
 pub mod state_log;

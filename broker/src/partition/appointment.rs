@@ -5,6 +5,7 @@ use synod_paxos::{AppointError, Ballot, NodeId, ReplicaSet, Role};
 use super::{Effects, Partition, PartitionError, Resignation};
 use crate::limits::{APPOINTMENT_SETTLE_TICKS, CHECK_QUORUM_TICKS};
 use crate::metadata::request::ResignReason;
+use crate::planted::{PlantedBug, is_planted};
 
 /// The appointment to lead that the metadata last told of.
 #[derive(Debug)]
@@ -104,6 +105,7 @@ impl Partition {
     pub(super) fn publish_role(&mut self) {
         let serves = match self.replica.role() {
             Role::Leader { ready: true, .. } => self.writes.takes_appends(),
+            Role::Leader { .. } => is_planted(PlantedBug::WatermarkLowered),
             _ => false,
         };
         let round = (serves && self.ended.is_none()).then(|| self.replica.ballot().round);

@@ -174,6 +174,12 @@ impl Partition {
         &self.replica
     }
 
+    /// The log, for looking at.
+    #[cfg(any(test, feature = "simulator"))]
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
     /// What this replica does.
     pub(crate) fn role(&self) -> Role {
         if self.ended.is_some() { Role::Follower } else { self.replica.role() }
@@ -194,9 +200,19 @@ impl Partition {
         self.mark.wanted()
     }
 
-    /// First offset not known to be decided.
+    /// First offset not known to be decided, as far as the log can be read.
     pub(crate) fn decided_end(&self) -> u64 {
-        self.replica.decided_end()
+        self.view.high_watermark()
+    }
+
+    /// Shows what is decided once it stands in the log. The core knows earlier: while its writes
+    /// wait for their turn, the log still holds what they overrule.
+    fn show_decided(&mut self) {
+        if !self.writes.has_cut() {
+            let readable_end = self.unreadable_from.unwrap_or(u64::MAX).min(self.log.end());
+            let end = self.replica.decided_end().min(readable_end);
+            self.view.advance_high_watermark(end.max(self.view.high_watermark()));
+        }
     }
 
     /// Takes a message of a peer with the batches that it describes. What does not fit together is
@@ -267,6 +283,7 @@ impl Partition {
                 self.carry_out(output, effects)?;
             }
             self.start_writes(effects)?;
+            self.show_decided();
             let Some(write) = self.writes.complete(self.synced_end()) else { break };
             self.replica.handle_written(write);
             self.release(write, effects);

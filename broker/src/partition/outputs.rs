@@ -9,6 +9,7 @@ use super::{
 };
 use crate::limits::HELD_MESSAGES;
 use crate::peers::PartitionMessage;
+use crate::planted::{PlantedBug, is_planted};
 
 impl Partition {
     pub(super) fn carry_out(
@@ -31,7 +32,8 @@ impl Partition {
             Output::RestartLog { write, at } => {
                 self.writes.push(write, Write::Cut(Cut::Restart { at }));
             }
-            Output::Decided { end } => self.view.advance_high_watermark(end),
+            // Shown when the log holds it.
+            Output::Decided { .. } => {}
             Output::RoleChanged { role, ballot } => {
                 tracing::debug!(partition = %self.key, ?role, %ballot, "role changed");
                 if !matches!(role, Role::Leader { .. }) {
@@ -39,6 +41,9 @@ impl Partition {
                 }
             }
             Output::Send { to, message, after: None } => self.send(to, message, effects),
+            Output::Send { to, message, .. } if is_planted(PlantedBug::MessagesNotHeld) => {
+                self.send(to, message, effects);
+            }
             Output::Send { to, message, after: Some(write) } => self.hold(write, to, message),
             Output::Read { read, from, end, max_size } => {
                 self.answer_read(read, from, end, max_size);

@@ -6,6 +6,7 @@ use synod_log::journal::{JournalRecord, Vow};
 
 use super::writes::{Cut, Write};
 use super::{Effects, EndReason, Marks, Partition, PartitionError};
+use crate::planted::{PlantedBug, is_planted};
 
 /// The durability mark: an end up to which the log is known to be synced, kept in the journal. What
 /// a later start misses below it is corruption, so only a truncation lowers it.
@@ -144,7 +145,9 @@ impl Partition {
     /// missing below a mark after a crash would be taken for corruption.
     fn begin_cut(&mut self, cut: Cut, effects: &mut Effects) -> Result<(), PartitionError> {
         match cut {
-            Cut::Truncate { end } if end < self.mark.wanted => {
+            Cut::Truncate { end }
+                if end < self.mark.wanted && !is_planted(PlantedBug::MarkNotLowered) =>
+            {
                 effects.lazy_marks.retain(|(key, _)| *key != self.key);
                 effects.journal.push(JournalRecord::Mark { key: self.key, durable_end: end });
                 self.mark.wanted = end;

@@ -23,9 +23,11 @@ use crate::partition::AppendRequest;
 use crate::peers::{InboundShare, PartitionMessage};
 
 pub(crate) use event_loop::{Shard, ShardParts, Storage, unix_time_ms};
-#[cfg(test)]
+#[cfg(any(test, feature = "simulator"))]
 pub(crate) use open::recover;
 pub(crate) use open::{Copies, OpenError, Past, open_partition, purge_deleted};
+#[cfg(any(test, feature = "simulator"))]
+pub(crate) use unwritten::Unwritten;
 
 /// What a shard is asked from elsewhere.
 #[derive(Debug)]

@@ -11,17 +11,17 @@ use synod_log::key::PartitionKey;
 /// older one would be undone when the older one is written at last. Of marks only the partition is
 /// kept, since by then a later one holds.
 #[derive(Debug, Default)]
-pub(super) struct Unwritten {
+pub(crate) struct Unwritten {
     vows: Vec<JournalRecord>,
     marked: BTreeSet<PartitionKey>,
 }
 
 impl Unwritten {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.vows.is_empty() && self.marked.is_empty()
     }
 
-    pub(super) fn add(&mut self, records: impl IntoIterator<Item = JournalRecord>) {
+    pub(crate) fn add(&mut self, records: impl IntoIterator<Item = JournalRecord>) {
         for record in records {
             match record {
                 JournalRecord::Mark { key, .. } => {
@@ -34,7 +34,7 @@ impl Unwritten {
 
     /// The records to write now; `mark` tells the mark that a partition should have, unless it is
     /// gone.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         mark: impl Fn(PartitionKey) -> Option<u64>,
     ) -> Vec<JournalRecord> {

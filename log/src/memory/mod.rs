@@ -124,6 +124,11 @@ impl MemoryStorage {
         Ok(())
     }
 
+    /// Takes back all faults that wait for an operation, and the rates.
+    pub fn clear_faults(&self) {
+        self.world().plan = Plan::default();
+    }
+
     /// How many operations ran, failed ones included.
     #[must_use]
     pub fn operation_count(&self) -> u64 {

@@ -1,0 +1,85 @@
+//! Looking at a broker after each of its turns: what its replicas hold against the invariants.
+
+use synod_log::LogError;
+use synod_log::key::PartitionKey;
+use synod_paxos::Role;
+
+use super::invariants::{s04_decided_end, s06_prefixes, s21_bounds};
+use super::process::node;
+use super::violation::{Checked, Violation};
+use super::world::World;
+
+/// Bytes of decided batches that are looked at in one go.
+const LOOK_SIZE: usize = 1 << 20;
+
+impl World {
+    /// Looks at the partitions that the last turn of a broker touched.
+    pub(crate) fn observe(&mut self, broker: usize) -> Checked {
+        let Some(process) = &mut self.machines[broker].process else { return Ok(()) };
+        let touched = std::mem::take(&mut process.touched);
+        s21_bounds::check(node(broker), process.waiting_count())?;
+        for key in touched {
+            self.observe_partition(broker, key)?;
+        }
+        Ok(())
+    }
+
+    fn observe_partition(&mut self, broker: usize, key: PartitionKey) -> Checked {
+        let Some(process) = &self.machines[broker].process else { return Ok(()) };
+        let Some(partition) = process.partitions.get(&key) else { return Ok(()) };
+        let (role, ballot) = (partition.role(), partition.ballot());
+        let decided_end = partition.decided_end();
+        let start = partition.log().start();
+        self.trace.note(u64::from(ballot.round) << 32 | decided_end);
+        self.invariants.leaders.observe(key, role, ballot)?;
+        self.invariants.deletion.check(node(broker), key, start)?;
+        let seen = self.seen.get(&(broker, key)).copied().unwrap_or(0);
+        if decided_end <= seen {
+            return Ok(());
+        }
+        // Before it is ready it may learn of what was decided under earlier ballots.
+        let set = partition.replica().replica_set();
+        if let (Role::Leader { ready: true, .. }, Some(set)) = (role, set) {
+            let held = |member: synod_paxos::NodeId| self.machines[member.0 as usize - 1].held(key);
+            s04_decided_end::check(key, ballot, set, decided_end, held)?;
+        }
+        self.look_at(broker, key, seen.max(start), decided_end)
+    }
+
+    /// Reads what is newly decided and holds it against what others decided.
+    fn look_at(&mut self, broker: usize, key: PartitionKey, from: u64, end: u64) -> Checked {
+        let Some(process) = &self.machines[broker].process else { return Ok(()) };
+        let Some(partition) = process.partitions.get(&key) else { return Ok(()) };
+        let view = partition.view().log().clone();
+        let mut from = from;
+        // An injected failure of one read is not meant for this one.
+        let mut tries = 3;
+        while from < end {
+            let slice = match view.read(from, LOOK_SIZE, true, end) {
+                Err(LogError::Io { .. }) if tries > 0 => {
+                    tries -= 1;
+                    continue;
+                }
+                Ok(slice) if slice.is_empty() => break,
+                Ok(slice) => slice,
+                // Damaged or unreadable here; another replica shows what it is.
+                Err(LogError::Corrupt { .. } | LogError::Io { .. }) => {
+                    self.unseen.insert(key);
+                    return Ok(());
+                }
+                Err(LogError::OutOfRange { .. }) => return Ok(()),
+                Err(error) => {
+                    return Err(Violation::new("simulator", format!("reading {key}: {error}")));
+                }
+            };
+            from = slice.next_offset;
+            for bytes in slice.batches {
+                for header in s06_prefixes::headers(bytes)? {
+                    self.invariants.decided(node(broker), key, &header, &mut self.history)?;
+                }
+            }
+            self.seen.insert((broker, key), from);
+        }
+        Ok(())
+    }
+}

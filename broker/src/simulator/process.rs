@@ -1,0 +1,360 @@
+//! One broker's process: real partitions over the storage twin, stepped by simulated events.
+//!
+//! It does what a shard's loop does, in simulated time: all that arrived is handled in one turn,
+//! then the turn's effects leave together. Whatever it holds is gone when the process ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synod_log::data_dir::DataDir;
+use synod_log::jobs::{BackgroundJob, SyncJob};
+use synod_log::journal::JournalError;
+use synod_log::key::PartitionKey;
+use synod_paxos::{Ballot, NodeId, ReplicaSet};
+use tokio::sync::oneshot;
+
+use super::agenda::Micros;
+use super::journal::Journal;
+use super::request::{Answered, Produce};
+use crate::partition::{
+    AppendItem, AppendOutcome, Effects, Ended, Partition, PartitionError, PendingAppend,
+    Resignation,
+};
+use crate::peers::PartitionMessage;
+use crate::shard::Unwritten;
+
+/// What happens to a process.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Another broker's packet arrived.
+    Packet(usize, Packet),
+    Tick,
+    Upkeep,
+    /// A job's time is over.
+    Job(u64),
+    Journal,
+    /// Marks have waited long enough for company.
+    LazyMarks,
+    Appoint(PartitionKey, Ballot, ReplicaSet),
+    Produce(Produce),
+    Trim(PartitionKey, Option<u64>),
+}
+
+/// What brokers send each other.
+#[derive(Clone, Debug)]
+pub(crate) enum Packet {
+    Heartbeat,
+    Messages(Vec<PartitionMessage>),
+}
+
+#[derive(Debug)]
+enum Job {
+    Sync(PartitionKey, SyncJob),
+    Background(PartitionKey, BackgroundJob),
+}
+
+/// What a turn asks of the world.
+#[derive(Debug, Default)]
+pub(crate) struct Flushed {
+    pub(crate) packets: BTreeMap<usize, Vec<PartitionMessage>>,
+    pub(crate) syncs: Vec<u64>,
+    pub(crate) background: Vec<u64>,
+    pub(crate) journal_began: bool,
+    pub(crate) lazy_due: Option<Micros>,
+    pub(crate) resignations: Vec<Resignation>,
+    pub(crate) answers: Vec<Answered>,
+}
+
+/// A producer's batch that was not answered yet.
+#[derive(Debug)]
+struct Unanswered {
+    produce: Produce,
+    answer: oneshot::Receiver<Vec<AppendOutcome>>,
+}
+
+/// A running process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Counts the processes of a run: events of an earlier one are not for this one.
+    pub(crate) life: u64,
+    pub(crate) data_dir: DataDir,
+    pub(crate) journal: Journal,
+    pub(crate) partitions: BTreeMap<PartitionKey, Partition>,
+    pub(crate) effects: Effects,
+    /// Partitions that this turn touched.
+    pub(crate) touched: BTreeSet<PartitionKey>,
+    /// Replicas whose incarnation ended, and that cannot begin another one yet.
+    pub(crate) ended: BTreeMap<PartitionKey, Ended>,
+    /// It is time to try them again.
+    retries: bool,
+    unwritten: Unwritten,
+    jobs: BTreeMap<u64, Job>,
+    next_job: u64,
+    contacts: BTreeMap<NodeId, Micros>,
+    ticked_at: Micros,
+    unanswered: Vec<Unanswered>,
+}
+
+impl Process {
+    pub(crate) fn new(
+        life: u64,
+        data_dir: DataDir,
+        journal: Journal,
+        partitions: BTreeMap<PartitionKey, Partition>,
+    ) -> Process {
+        Process {
+            life,
+            data_dir,
+            journal,
+            touched: partitions.keys().copied().collect(),
+            partitions,
+            effects: Effects::default(),
+            ended: BTreeMap::new(),
+            retries: false,
+            unwritten: Unwritten::default(),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+            contacts: BTreeMap::new(),
+            ticked_at: 0,
+            unanswered: Vec::new(),
+        }
+    }
+
+    /// Handles one input.
+    ///
+    /// # Errors
+    /// The process has to end.
+    pub(crate) fn handle(
+        &mut self,
+        input: Input,
+        now: Micros,
+        wall_ms: i64,
+    ) -> Result<(), PartitionError> {
+        match input {
+            Input::Packet(from, packet) => self.handle_packet(node(from), packet, now),
+            Input::Tick => self.tick(now),
+            Input::Upkeep => self.upkeep(wall_ms),
+            Input::Job(job) => self.finish_job(job),
+            Input::Journal => self.finish_journal(),
+            Input::LazyMarks => Ok(()),
+            Input::Appoint(key, ballot, set) => {
+                let Some((partition, effects)) = self.partition(key) else { return Ok(()) };
+                if ballot.node == partition.replica().node() {
+                    partition.appoint(ballot, set, effects)
+                } else {
+                    partition.handle_appointed_elsewhere();
+                    Ok(())
+                }
+            }
+            Input::Produce(produce) => self.produce(produce, wall_ms),
+            Input::Trim(key, before) => {
+                let Some((partition, effects)) = self.partition(key) else { return Ok(()) };
+                partition.trim(before, effects).map(drop)
+            }
+        }
+    }
+
+    fn partition(&mut self, key: PartitionKey) -> Option<(&mut Partition, &mut Effects)> {
+        let partition = self.partitions.get_mut(&key)?;
+        self.touched.insert(key);
+        Some((partition, &mut self.effects))
+    }
+
+    fn handle_packet(
+        &mut self,
+        from: NodeId,
+        packet: Packet,
+        now: Micros,
+    ) -> Result<(), PartitionError> {
+        match packet {
+            Packet::Heartbeat => {
+                self.contacts.insert(from, now);
+            }
+            Packet::Messages(messages) => {
+                for PartitionMessage { key, message, payload } in messages {
+                    if let Some((partition, effects)) = self.partition(key) {
+                        partition.handle_message(from, message, payload, effects)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Micros) -> Result<(), PartitionError> {
+        let (contacts, since) = (&self.contacts, self.ticked_at);
+        let heard = |peer: NodeId| contacts.get(&peer).is_some_and(|at| *at >= since);
+        for (key, partition) in &mut self.partitions {
+            // Far more often than a broker does, so that a run sees what it finds.
+            partition.scrub_next();
+            partition.tick(&heard, &mut self.effects)?;
+            self.touched.insert(*key);
+        }
+        self.ticked_at = now;
+        Ok(())
+    }
+
+    fn upkeep(&mut self, wall_ms: i64) -> Result<(), PartitionError> {
+        self.retries = true;
+        let partitions = &self.partitions;
+        let again = self.unwritten.take(|key| partitions.get(&key).map(Partition::mark));
+        self.effects.journal.splice(0..0, again);
+        for (key, partition) in &mut self.partitions {
+            partition.upkeep(wall_ms, false, &mut self.effects)?;
+            self.touched.insert(*key);
+        }
+        Ok(())
+    }
+
+    fn produce(&mut self, produce: Produce, wall_ms: i64) -> Result<(), PartitionError> {
+        let (reply, answer) = oneshot::channel();
+        let share = produce.share.clone();
+        let item =
+            AppendItem { key: produce.key, batch: produce.batch.clone(), log_append_time: false };
+        let acks = produce.acks;
+        let key = produce.key;
+        let Some(slot) = PendingAppend::slots(1, Some(reply), share).next() else { return Ok(()) };
+        self.unanswered.push(Unanswered { produce, answer });
+        match self.partition(key) {
+            Some((partition, effects)) => partition.append(item, acks, wall_ms, slot, effects),
+            None => {
+                slot.fill(Err(crate::partition::AppendError::NotHosted));
+                Ok(())
+            }
+        }
+    }
+
+    // ---- the device --------------------------------------------------------------------------
+
+    fn finish_job(&mut self, job: u64) -> Result<(), PartitionError> {
+        match self.jobs.remove(&job) {
+            Some(Job::Sync(key, job)) => {
+                let done = job.run();
+                let Some((partition, effects)) = self.partition(key) else { return Ok(()) };
+                partition.handle_synced(done, effects)
+            }
+            Some(Job::Background(key, job)) => {
+                let done = job.run();
+                let Some((partition, effects)) = self.partition(key) else { return Ok(()) };
+                partition.handle_background(done, effects)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn finish_journal(&mut self) -> Result<(), PartitionError> {
+        for (records, result) in self.journal.finish()? {
+            match result {
+                Ok(()) => {
+                    for record in &records {
+                        let Some(key) = record.key() else { continue };
+                        if let Some((partition, effects)) = self.partition(key) {
+                            partition.handle_journaled(record, effects)?;
+                        }
+                    }
+                }
+                Err(JournalError::DiskFull) => self.unwritten.add(records),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Replicas whose incarnation is over: taken out of service, to be opened anew.
+    pub(crate) fn take_ended(&mut self) -> BTreeMap<PartitionKey, Ended> {
+        let mut over = match std::mem::take(&mut self.retries) {
+            true => std::mem::take(&mut self.ended),
+            false => BTreeMap::new(),
+        };
+        for key in &self.touched {
+            let Some(ended) = self.partitions.get(key).and_then(Partition::poll_ended) else {
+                continue;
+            };
+            if let Some(partition) = self.partitions.remove(key) {
+                drop(partition.close());
+                over.insert(*key, ended);
+            }
+        }
+        over
+    }
+
+    /// Begins what the turn asked for.
+    pub(crate) fn flush(&mut self, now: Micros) -> Flushed {
+        let mut flushed = Flushed::default();
+        let effects = &mut self.effects;
+        if !self.unwritten.is_empty() {
+            self.unwritten.add(effects.journal.drain(..));
+        }
+        if !effects.journal.is_empty() {
+            self.journal.submit(std::mem::take(&mut effects.journal));
+        }
+        self.journal.submit_lazy(effects.lazy_marks.drain(..), now);
+        flushed.journal_began = self.journal.begin(now);
+        flushed.lazy_due = self.journal.poll_lazy_due();
+        for (key, job) in effects.syncs.drain(..) {
+            flushed.syncs.push(self.next_job);
+            self.jobs.insert(self.next_job, Job::Sync(key, job));
+            self.next_job += 1;
+        }
+        for (key, job) in effects.background.drain(..) {
+            flushed.background.push(self.next_job);
+            self.jobs.insert(self.next_job, Job::Background(key, job));
+            self.next_job += 1;
+        }
+        for outgoing in effects.messages.drain(..) {
+            let to = outgoing.to.0 as usize - 1;
+            flushed.packets.entry(to).or_default().push(outgoing.message);
+        }
+        flushed.resignations = std::mem::take(&mut effects.resignations);
+        flushed.answers = self.take_answers();
+        flushed
+    }
+
+    /// Whatever was answered, and what was dropped without an answer.
+    fn take_answers(&mut self) -> Vec<Answered> {
+        let mut answers = Vec::new();
+        self.unanswered.retain_mut(|unanswered| {
+            let outcome = match unanswered.answer.try_recv() {
+                Ok(outcomes) => outcomes.into_iter().next(),
+                Err(oneshot::error::TryRecvError::Empty) => return true,
+                Err(oneshot::error::TryRecvError::Closed) => None,
+            };
+            answers.push(Answered { produce: unanswered.produce.clone(), outcome });
+            false
+        });
+        answers
+    }
+
+    /// What was asked of it and not answered, when it ends.
+    pub(crate) fn into_unanswered(self) -> Vec<Produce> {
+        self.unanswered.into_iter().map(|unanswered| unanswered.produce).collect()
+    }
+
+    /// The process is about to end. Some of what is under way at the device goes on until
+    /// `operation` fails: run in some order, and nobody hears of it.
+    pub(crate) fn abandon_jobs(&mut self, first: u64) {
+        if first.is_multiple_of(2) && self.journal.is_busy() {
+            // What it did shows after the restart only.
+            drop(self.journal.finish());
+        }
+        let skipped = (first / 2 % 3) as usize;
+        for (_, job) in std::mem::take(&mut self.jobs).into_iter().skip(skipped) {
+            match job {
+                Job::Sync(_, job) => drop(job.run()),
+                Job::Background(_, job) => drop(job.run()),
+            }
+        }
+        if first % 2 == 1 && self.journal.is_busy() {
+            drop(self.journal.finish());
+        }
+    }
+
+    /// How much waits in it.
+    pub(crate) fn waiting_count(&self) -> usize {
+        self.jobs.len() + self.unanswered.len()
+    }
+}
+
+/// The node of a broker, by its place in the cluster.
+pub(crate) fn node(broker: usize) -> NodeId {
+    NodeId(broker as u32 + 1)
+}

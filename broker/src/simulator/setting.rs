@@ -1,0 +1,77 @@
+//! The settings that all brokers of a run share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use synod_log::LogConfig;
+use synod_paxos::{NodeId, ReplicaConfig};
+
+use super::bug::Bug;
+use super::options::Options;
+use crate::config::Config;
+use crate::limits;
+use crate::metadata::{
+    BrokerId, ConfigView, MetadataImage, StaticConfigs, TopicConfig, TopicImage,
+};
+use crate::partition::log_config;
+
+/// What replicas and logs are configured with.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) config: Arc<Config>,
+    pub(crate) topic_config: Arc<TopicConfig>,
+    pub(crate) replica_count: usize,
+    tight: bool,
+    bug: Option<Bug>,
+}
+
+impl Setting {
+    pub(crate) fn new(options: &Options, bug: Option<Bug>) -> Setting {
+        // Producers expire by the wall clock, which jumps here.
+        let producer_id_expiration = Duration::from_secs(1 << 40);
+        let config = Arc::new(Config { producer_id_expiration, ..Config::default() });
+        let topic_config = Arc::new(topic_config(&config, options));
+        let tight = options.tuning.tight;
+        Setting { config, topic_config, replica_count: options.replica_count, tight, bug }
+    }
+
+    pub(crate) fn log_config(&self) -> LogConfig {
+        log_config(&self.topic_config, &self.config)
+    }
+
+    /// What the broker itself uses, with the limits of tight runs.
+    pub(crate) fn replica_config(&self, node: NodeId) -> ReplicaConfig {
+        let mut config = ReplicaConfig::new(node);
+        config.check_quorum_ticks = limits::CHECK_QUORUM_TICKS;
+        config.resend_ticks = limits::RESEND_TICKS;
+        config.heartbeat_ticks = 0;
+        config.bug = self.bug.and_then(Bug::in_core);
+        if self.tight {
+            config.window_batch_count = 3;
+            config.window_size = 4_000;
+            config.message_size = 2_000;
+            config.undecided_batch_count = 6;
+            config.cached_batch_count = 2;
+        }
+        config
+    }
+}
+
+fn topic_config(config: &Config, options: &Options) -> TopicConfig {
+    let topic = TopicImage::metadata_log();
+    let statics = StaticConfigs::new(config)
+        .unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"));
+    let image = MetadataImage::default();
+    let view = ConfigView { image: &image, statics: &statics, broker: BrokerId(1) };
+    let mut topic = TopicConfig::new(&topic, &view);
+    topic.delete = true;
+    topic.compact = false;
+    // Only clients delete, so that what is missing is missed.
+    topic.retention = None;
+    topic.retention_size = None;
+    topic.segment_age = Duration::from_secs(1 << 40);
+    topic.segment_size = options.tuning.segment_size;
+    topic.index_interval_size = options.tuning.index_interval_size;
+    topic.min_in_sync_replicas = options.tuning.min_in_sync;
+    topic
+}
