@@ -347,6 +347,11 @@ impl Group {
         while self.log.end() < decided_end {
             let view = self.partition.view().log();
             let slice = view.read(self.log.end(), READ_SIZE, true, decided_end)?;
+            if slice.batches.is_empty() {
+                // Only what can be read is shown as decided; never spin if that fails.
+                tracing::error!(end = self.log.end(), decided_end, "decided records are missing");
+                break;
+            }
             for bytes in slice.batches {
                 for batch in Batches::new(bytes) {
                     let (base, records) = batch
