@@ -5,6 +5,7 @@
 //! is wrong.
 
 mod config;
+mod demo;
 mod log;
 mod output;
 mod serve;
@@ -41,6 +42,8 @@ struct Cli {
 enum Command {
     /// Run a broker until SIGTERM or SIGINT
     Serve(serve::ServeArgs),
+    /// Show a cluster that survives: three brokers, a killed leader, a cut link
+    Demo(demo::DemoArgs),
     /// Check a configuration, or print one to start from
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -74,6 +77,7 @@ impl Command {
     fn run(self) -> ExitCode {
         match self {
             Command::Serve(args) => args.run(),
+            Command::Demo(args) => args.run(),
             Command::Config(command) => command.run(),
             Command::Client(command) => run_client(command.run()),
             Command::Bench(command) => run_client(command.run()),
