@@ -226,3 +226,86 @@ fn decode<'de, T: Deserialize<'de>>(frame: &'de Frame, kind: Kind) -> Result<T, 
         Err(_) => Err(FrameError::Header("it does not decode")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::BytesMut;
+    use tokio_util::codec::Decoder;
+
+    use super::super::frame::FrameDecoder;
+
+    fn formed(node: u32) -> Introduction {
+        Introduction {
+            node,
+            directory: [node as u8; 16],
+            incarnation: Incarnation { start: 1, random: [node as u8; 16] },
+            voters: "1@a:1,2@b:1,3@c:1".into(),
+            cluster: Some([9; 16]),
+            members: (1..=3).map(|node| (node, [node as u8; 16])).collect(),
+        }
+    }
+
+    fn unformed(node: u32) -> Introduction {
+        Introduction { cluster: None, members: vec![(node, [node as u8; 16])], ..formed(node) }
+    }
+
+    #[test]
+    fn members_fit_and_so_do_voters_that_have_no_cluster_yet() {
+        for (own, other) in [
+            (formed(1), formed(2)),
+            (formed(1), unformed(2)),
+            (unformed(1), formed(2)),
+            (unformed(1), unformed(2)),
+        ] {
+            assert_eq!(own.fits(&other, Some(2)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_alike_on_both_sides() {
+        let other_list = Introduction { voters: "1@a:1".into(), ..formed(2) };
+        let other_cluster = Introduction { cluster: Some([8; 16]), ..formed(2) };
+        let lost = Introduction { directory: [77; 16], ..unformed(2) };
+        let same_node = Introduction { directory: [77; 16], ..formed(1) };
+        for (other, expected) in [
+            (other_list, Mismatch::Lists),
+            (other_cluster, Mismatch::Clusters),
+            (lost, Mismatch::OtherDirectory),
+            (same_node, Mismatch::SameNode),
+            (formed(1), Mismatch::Oneself),
+        ] {
+            let own = formed(1);
+            assert_eq!(own.fits(&other, None), Err(expected));
+            assert_eq!(other.fits(&own, None), Err(expected.reversed()));
+            let text = expected.describe(&own, &other);
+            assert!(!text.is_empty() && !text.contains("(none)"), "{text}");
+        }
+        let wrong = formed(1).fits(&formed(3), Some(2));
+        assert_eq!(wrong, Err(Mismatch::WrongNode { meant: 2 }));
+    }
+
+    #[test]
+    fn introductions_survive_the_way_and_fit_their_limit() {
+        let list: Vec<String> = (0..7)
+            .map(|index| format!("{}{index}@{}:65535", 214_748_364_u32, "h".repeat(255)))
+            .collect();
+        let from = Introduction {
+            voters: list.join(","),
+            members: vec![(u32::MAX, [255; 16]); 7],
+            ..formed(1)
+        };
+        let hello = Hello { from: from.clone(), to: 2, channel: Channel::Shard(u16::MAX) };
+        let refusal = Refusal::Mismatch(Mismatch::WrongNode { meant: u32::MAX });
+        let reply = HelloReply { from, outcome: Err(refusal) };
+        let frame = |bytes: Bytes| {
+            let mut buffer = BytesMut::from(&bytes[..]);
+            FrameDecoder::for_hello().decode(&mut buffer).expect("within limits").expect("whole")
+        };
+        let hello_frame = frame(hello.encode().expect("small"));
+        assert_eq!(Hello::decode(&hello_frame).expect("sound"), hello);
+        assert!(HelloReply::decode(&hello_frame).is_err(), "another kind");
+        let reply_frame = frame(reply.encode().expect("small"));
+        assert_eq!(HelloReply::decode(&reply_frame).expect("sound"), reply);
+    }
+}
