@@ -89,8 +89,8 @@ impl Coordinator {
         }
     }
 
-    /// Sends a request that is answered at once, and checks the answer. A coordinator that has moved
-    /// or hangs is looked for anew, until the operation time-out.
+    /// Sends a request that is answered at once, and checks the answer. A coordinator that moved or
+    /// hangs is looked for anew, until the operation time-out.
     ///
     /// # Errors
     /// What `check` finds and no repetition can change; else the error of the last attempt.

@@ -1,4 +1,4 @@
-//! Consumer groups of every client: two members, one of them killed, and a third that goes on later.
+//! Consumer groups of every client: two members, one of them killed, a third that goes on later.
 
 use std::collections::BTreeMap;
 use std::thread;

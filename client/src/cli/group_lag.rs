@@ -1,5 +1,6 @@
 //! How far a group is behind, in records and in seconds.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -82,9 +83,9 @@ async fn first_times(
         let left = deadline.saturating_duration_since(Instant::now());
         for record in consumer.poll(left).await? {
             let partition = TopicPartition::new(record.topic, record.partition);
-            if !times.contains_key(&partition) {
-                consumer.pause(&partition)?;
-                times.insert(partition, record.timestamp);
+            if let Entry::Vacant(place) = times.entry(partition) {
+                consumer.pause(place.key())?;
+                place.insert(record.timestamp);
             }
         }
     }
