@@ -1,7 +1,6 @@
 //! Who may take part in a cluster, with real processes: every wrong start gets a clear error on the
 //! right side, nobody wrong ever votes, and the cluster goes on.
 
-#[allow(dead_code, reason = "each test program uses some of it")]
 mod support;
 
 use std::fs;
