@@ -90,10 +90,36 @@ pub struct RememberedBatch {
 pub struct ProducerState {
     /// The newest epoch seen.
     pub producer_epoch: i16,
-    /// Greatest timestamp of the newest batch, milliseconds; what expiry goes by.
+    /// Greatest timestamp of the newest batch, milliseconds. Expiry does not go by it.
     pub last_timestamp: i64,
     batches: VecDeque<RememberedBatch>,
+    seen: Seen,
 }
+
+/// When this process took in a producer's newest batch, by its own clock, milliseconds. No part of
+/// the state: two replicas that hold the same log hold the same states.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen(u64);
+
+/// The process's time when it was told last. No part of the states either.
+#[derive(Debug, Clone, Copy, Default)]
+struct Clock(Option<u64>);
+
+impl PartialEq for Seen {
+    fn eq(&self, _: &Seen) -> bool {
+        true
+    }
+}
+
+impl Eq for Seen {}
+
+impl PartialEq for Clock {
+    fn eq(&self, _: &Clock) -> bool {
+        true
+    }
+}
+
+impl Eq for Clock {}
 
 impl ProducerState {
     /// The remembered batches of the current epoch, oldest first; at most
@@ -133,6 +159,7 @@ pub enum ProducerCheck {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProducerStates {
     states: HashMap<i64, ProducerState>,
+    clock: Clock,
 }
 
 /// A decoded snapshot.
@@ -216,11 +243,14 @@ impl ProducerStates {
         if batch.producer_id < 0 {
             return;
         }
+        let seen = Seen(self.clock.0.unwrap_or(0));
         let state = self.states.entry(batch.producer_id).or_insert_with(|| ProducerState {
             producer_epoch: batch.producer_epoch,
             last_timestamp: batch.max_timestamp,
             batches: VecDeque::new(),
+            seen,
         });
+        state.seen = seen;
         if batch.producer_epoch != state.producer_epoch {
             state.producer_epoch = batch.producer_epoch;
             state.batches.clear();
@@ -241,10 +271,15 @@ impl ProducerStates {
         });
     }
 
-    /// Forgets every producer whose newest batch is `expiration_ms` or more older than `now_ms`.
-    pub fn expire(&mut self, now_ms: i64, expiration_ms: u64) {
-        let expiration_ms = i64::try_from(expiration_ms).unwrap_or(i64::MAX);
-        self.states.retain(|_, s| now_ms.saturating_sub(s.last_timestamp) < expiration_ms);
+    /// Lets time pass, and forgets every producer whose newest batch was taken in `expiration_ms` or
+    /// more ago. `now_ms` is this process's own time, which begins anywhere and never jumps: a wrong
+    /// wall clock, or a strange timestamp, must not make anyone forget what was acknowledged. What
+    /// was there before the first call counts as taken in then.
+    pub fn expire(&mut self, now_ms: u64, expiration_ms: u64) {
+        if self.clock.0.replace(now_ms).is_none() {
+            self.states.values_mut().for_each(|state| state.seen = Seen(now_ms));
+        }
+        self.states.retain(|_, state| now_ms.saturating_sub(state.seen.0) < expiration_ms);
     }
 
     /// The snapshot file for these states at `offset`.
@@ -309,9 +344,16 @@ impl ProducerStates {
                     timestamp: i64::from_le_bytes(r.take()?),
                 });
             }
-            states.insert(id, ProducerState { producer_epoch, last_timestamp, batches });
+            states.insert(
+                id,
+                ProducerState { producer_epoch, last_timestamp, batches, seen: Seen::default() },
+            );
         }
-        r.0.is_empty().then_some(ProducerSnapshot { offset, leader_epoch, states: Self { states } })
+        r.0.is_empty().then_some(ProducerSnapshot {
+            offset,
+            leader_epoch,
+            states: Self { states, clock: Clock::default() },
+        })
     }
 }
 

@@ -103,14 +103,21 @@ fn a_marker_raises_the_epoch_without_a_sequence() {
 }
 
 #[test]
-fn expiry_goes_by_the_newest_batch() {
+fn expiry_goes_by_the_process_s_own_time() {
     let mut s = states(&[batch(1, 0, 0, 1, 0), batch(2, 0, 0, 1, 500)]);
-    s.expire(1000 + 599, 600);
+    s.expire(1 << 40, 600);
+    assert_eq!(s.len(), 2, "time begins with the first look");
+    s.expire((1 << 40) + 300, 600);
+    // Its own timestamp is years off.
+    s.note(&ProducerBatch { max_timestamp: i64::MIN, ..batch(2, 0, 1, 1, 501) });
+    s.expire((1 << 40) + 599, 600);
     assert_eq!(s.len(), 2);
-    s.expire(1000 + 600, 600);
+    s.expire((1 << 40) + 600, 600);
     assert!(s.state(1).is_none() && s.state(2).is_some());
-    s.expire(i64::MIN, 600);
-    assert_eq!(s.len(), 1, "a clock that jumped back expires nobody");
+    s.expire((1 << 40) + 899, 600);
+    assert_eq!(s.len(), 1);
+    s.expire((1 << 40) + 900, 600);
+    assert_eq!(s.len(), 0);
 }
 
 #[test]

@@ -136,8 +136,8 @@ impl Log {
     }
 
     /// Lets time pass: forgets expired producers, and prepares less space for a partition that is
-    /// written less. `now_ms` is wall time.
-    pub fn tick(&mut self, now_ms: i64) {
+    /// written less. `now_ms` is the process's own time, which begins anywhere and never jumps.
+    pub fn tick(&mut self, now_ms: u64) {
         self.producers.expire(now_ms, self.config.producer_expiration_ms);
         if !std::mem::take(&mut self.upkeep.prepared_since_tick) {
             self.upkeep.step = (self.upkeep.step / 2).max(PREPARE_UNIT as u32);

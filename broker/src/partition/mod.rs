@@ -118,6 +118,7 @@ pub(crate) struct Partition {
     corrupt: Vec<Range<u64>>,
     /// A peer's nonsense was logged in this tick.
     complained: bool,
+    ticks: u64,
 }
 
 impl Partition {
@@ -155,6 +156,7 @@ impl Partition {
             ended: None,
             corrupt: Vec::new(),
             complained: false,
+            ticks: 0,
             log,
             replica,
             view,
@@ -262,6 +264,7 @@ impl Partition {
         effects: &mut Effects,
     ) -> Result<(), PartitionError> {
         self.complained = false;
+        self.ticks += 1;
         if self.ended.is_none() {
             if let Some(appointment) = &self.appointment {
                 for peer in appointment.peers.iter().filter(|peer| heard(**peer)) {

@@ -8,9 +8,12 @@ use synod_paxos::{NodeId, ReplicaConfig};
 
 use super::{Effects, EndReason, Partition, PartitionError};
 use crate::config::Config;
-use crate::limits::{CHECK_QUORUM_TICKS, PROBE_TICKS, RESEND_TICKS};
+use crate::limits::{CHECK_QUORUM_TICKS, DATA_TICKS, PROBE_TICKS, REPLICA_TICK, RESEND_TICKS};
 use crate::metadata::TopicConfig;
 use crate::shard::TrimError;
+
+/// Milliseconds of one tick of a data partition.
+const TICK_MS: u64 = REPLICA_TICK.as_millis() as u64 * DATA_TICKS as u64;
 
 impl Partition {
     /// Has the next sealed segment checked in the background; false if there is none.
@@ -38,7 +41,8 @@ impl Partition {
         if self.ended.is_some() {
             return Ok(());
         }
-        self.log.tick(now_ms);
+        // Ticks that a pause swallowed only make the log remember producers for longer.
+        self.log.tick(self.ticks * TICK_MS);
         if !self.log.corrupt().is_empty() && self.has_peers() && self.unreadable_from.is_none() {
             self.end(EndReason::Corrupt);
         }

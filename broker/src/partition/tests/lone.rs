@@ -193,3 +193,17 @@ fn closing_tells_the_waiting_that_the_outcome_is_unknown() {
     drop(harness.partition.close());
     assert_eq!(answer.try_recv().expect("told"), [Err(AppendError::Unknown)]);
 }
+
+#[test]
+fn a_clock_that_jumps_by_years_makes_nobody_forget_a_producer() {
+    let mut harness = Harness::ready();
+    let mut first = harness.append(sequenced(0, &["a"]), Acks::All);
+    harness.settle();
+    assert_eq!(base_of(&mut first), Some(0));
+    for now_ms in [i64::MAX, 0, i64::MIN, 1 << 60] {
+        harness.partition.tick(&|_| true, &mut harness.effects).expect("log");
+        harness.partition.upkeep(now_ms, false, &mut harness.effects).expect("log");
+        let mut repeat = harness.append(sequenced(0, &["a"]), Acks::All);
+        assert_eq!(base_of(&mut repeat), Some(0), "known at {now_ms}");
+    }
+}
