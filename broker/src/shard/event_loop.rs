@@ -152,7 +152,6 @@ impl Shard {
             }
             if ticked {
                 self.tick(now_ms)?;
-                self.tick(now_ms)?;
             }
             self.step_groups()?;
             if let Some(control) = &mut self.control {
