@@ -185,3 +185,56 @@ async fn a_static_member_that_comes_back_disturbs_nobody() {
     back.close().await;
     stays.close().await;
 }
+
+/// Exit code, standard output and standard error of a command.
+fn run(broker: &Broker, args: &[&str]) -> (i32, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_synod"));
+    let output = command.env("SYNOD_BROKERS", broker.kafka()).args(args).output();
+    let output = output.expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("it exits"), text(output.stdout), text(output.stderr))
+}
+
+/// What a command prints as JSON; it must succeed.
+fn json(broker: &Broker, args: &[&str]) -> serde_json::Value {
+    let (code, printed, error) = run(broker, args);
+    assert_eq!((code, error.as_str()), (0, ""), "{args:?}");
+    serde_json::from_str(&printed).expect("JSON")
+}
+
+#[tokio::test]
+async fn groups_are_shown_moved_and_deleted_by_command() {
+    let broker = Broker::external_or_start();
+    let topic = filled(&broker, 2, 20).await;
+    let name = unique("command");
+    let (code, printed, error) = run(&broker, &["consume", "-g", &name, &topic, "-e"]);
+    assert_eq!((code, printed.lines().count(), error.as_str()), (0, 20, ""));
+
+    let listed = json(&broker, &["group", "list", "-J"]);
+    let listed = listed.as_array().expect("a list").iter().find(|group| group["group"] == *name);
+    assert_eq!(listed.expect("it is listed")["state"], "Empty");
+    let described = json(&broker, &["group", "describe", &name, "-J"]);
+    let places = described[0]["partitions"].as_array().expect("a list");
+    assert_eq!(places.len(), 2);
+    assert!(places.iter().all(|place| place["lag"] == 0 && place["lag_seconds"] == 0.0));
+
+    let reset = ["group", "reset", &name, "--shift", "-3", "-J"];
+    let planned = json(&broker, &[&reset[..], &["--dry-run"]].concat());
+    assert_eq!((&planned[0]["before"], &planned[0]["after"]), (&10.into(), &7.into()));
+    let described = json(&broker, &["group", "describe", &name, "-J"]);
+    assert_eq!(described[0]["partitions"][0]["lag"], 0, "a dry run changes nothing");
+    json(&broker, &reset);
+    let described = json(&broker, &["group", "describe", &name, "-J"]);
+    assert_eq!(described[0]["partitions"][0]["lag"], 3);
+    assert!(described[0]["partitions"][0]["lag_seconds"].as_f64().expect("a number") > 0.0);
+
+    let (code, _, error) = run(&broker, &["group", "reset", &name, "--to-datetime", "soon"]);
+    assert_eq!(code, 2, "{error}");
+    let first = format!("{topic}:0");
+    let (code, _, error) = run(&broker, &["group", "offset-delete", &name, "-t", &first]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(run(&broker, &["group", "delete", &name]).0, 0);
+    let (code, _, error) = run(&broker, &["group", "describe", &name]);
+    assert!(code == 1 && error.contains(&name), "{error}");
+    assert_eq!(run(&broker, &["cluster", "health"]).0, 0);
+}
