@@ -1,5 +1,6 @@
 //! A cluster under test: started, looked at, and told about when a test fails.
 
+use std::ffi::OsString;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::thread;
@@ -7,7 +8,8 @@ use std::time::Duration;
 
 use synod_broker::demo::brokers::{Brokers, Setup};
 use synod_broker::demo::clients::Partitions;
-use synod_broker::demo::workload::{Judgement, Workload, connect};
+use synod_broker::demo::workload::{Judgement, Workload};
+use synod_client::ClientConfig;
 use synod_client::admin::{Admin, NewTopic};
 use synod_client::cluster::{Cluster, Partition, Topic};
 use tempfile::TempDir;
@@ -48,7 +50,7 @@ impl TestCluster {
             binary: env!("CARGO_BIN_EXE_synod").into(),
             directory: directory.join("brokers"),
             broker_count,
-            args: Vec::new(),
+            args: log_args(),
         };
         let brokers = Brokers::prepare(setup).expect("free ports");
         let mut cluster = TestCluster { brokers, directory: None, _machine: machine };
@@ -60,7 +62,9 @@ impl TestCluster {
 
     /// A client that looks at the cluster and changes it.
     pub(crate) async fn admin(&self) -> Admin {
-        Admin::new(connect(&self.bootstrap(), "admin").await.expect("a broker answers"))
+        // Thousands of partitions are not made in a moment.
+        let config = ClientConfig::new(self.bootstrap()).client_id("admin");
+        Admin::new(Cluster::connect(config).await.expect("a broker answers"))
     }
 
     /// Creates topics, each given by its name and number of partitions, and waits until every
@@ -144,6 +148,12 @@ impl TestCluster {
         assert!(judgement.report.written > 0, "nothing was written");
         judgement
     }
+}
+
+/// `SYNOD_CHAOS_LOG` makes brokers tell more.
+fn log_args() -> Vec<OsString> {
+    let level = std::env::var_os("SYNOD_CHAOS_LOG");
+    level.map_or_else(Vec::new, |level| vec!["--log-level".into(), level])
 }
 
 impl Deref for TestCluster {

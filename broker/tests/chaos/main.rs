@@ -10,8 +10,12 @@ mod support;
 
 mod cluster;
 mod disk;
+mod failover;
 mod figures;
+mod network;
+mod outage;
 mod power_cut;
+mod probe;
 mod suite;
 
 use std::env;

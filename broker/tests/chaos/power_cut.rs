@@ -58,3 +58,9 @@ async fn run(broker_count: u32) {
 async fn power_cut_of_one_broker() {
     run(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs root, loop devices and python3"]
+async fn power_cut_of_three_brokers() {
+    run(3).await;
+}

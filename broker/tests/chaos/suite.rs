@@ -160,3 +160,13 @@ async fn heal(cluster: &mut TestCluster) {
 async fn one_broker_keeps_its_promises() {
     run(1, 2).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_brokers_keep_their_promises() {
+    run(3, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_brokers_keep_their_promises() {
+    run(5, 1).await;
+}
