@@ -8,16 +8,22 @@ use crate::support::broker::Broker;
 use crate::support::wire::{self, Connection};
 use crate::{fresh, install};
 
-/// Runs kcat with these arguments; it must work. Returns its standard output.
-fn kcat(bootstrap: &str, args: &[&str], input: &str) -> Vec<u8> {
+/// A command that runs kcat.
+pub(crate) fn command(bootstrap: &str) -> Command {
     let root = install::kcat();
     let mut command = Command::new(root.join("usr/bin/kcat"));
     let machine = std::env::consts::ARCH;
     command
         .env("LD_LIBRARY_PATH", root.join(format!("usr/lib/{machine}-linux-gnu")))
         // The end of a partition is told by an empty answer: wait shortly for those.
-        .args(["-b", bootstrap, "-m", "60", "-X", "fetch.wait.max.ms=5"])
-        .args(args);
+        .args(["-b", bootstrap, "-m", "60", "-X", "fetch.wait.max.ms=5"]);
+    command
+}
+
+/// Runs kcat with these arguments; it must work. Returns its standard output.
+fn kcat(bootstrap: &str, args: &[&str], input: &str) -> Vec<u8> {
+    let mut command = command(bootstrap);
+    command.args(args);
     let output = run(command, input.as_bytes());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "kcat {args:?}: {}\n{errors}", output.status);

@@ -10,6 +10,7 @@ mod support;
 mod admin;
 mod client;
 mod corpus;
+mod endure;
 mod groups;
 mod install;
 mod kcat;

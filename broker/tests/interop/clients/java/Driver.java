@@ -59,6 +59,7 @@ public final class Driver {
                 case "produce" -> results.add(driver.produce(job));
                 case "consume" -> results.add(driver.consume(job));
                 case "group" -> results.add(driver.group(job));
+                case "endure" -> results.add(driver.endure(job));
                 case "admin" -> results.add(driver.admin(job.get("topic").asText()));
                 case "tool" -> results.add(driver.tool(job));
                 default -> throw new IllegalArgumentException("unknown job " + job.get("do"));
@@ -168,6 +169,44 @@ public final class Driver {
         ArrayNode result = JSON.createArrayNode();
         places.forEach(place -> result.add(JSON.createArrayNode().add(place.get(0)).add(place.get(1))));
         return result;
+    }
+
+    /** Writes numbers and reads them at the same time, whatever happens to brokers meanwhile. */
+    private ArrayNode endure(JsonNode job) throws Exception {
+        String topic = job.get("topic").asText();
+        int count = job.get("count").asInt();
+        ArrayNode seen = JSON.createArrayNode();
+        Thread reader = new Thread(() -> {
+            Map<String, Object> config = Map.of("bootstrap.servers", bootstrap, "enable.auto.commit", false,
+                "auto.offset.reset", "none");
+            ByteArrayDeserializer deserializer = new ByteArrayDeserializer();
+            try (var consumer = new KafkaConsumer<>(config, deserializer, deserializer)) {
+                TopicPartition partition = new TopicPartition(topic, 0);
+                consumer.assign(List.of(partition));
+                consumer.seek(partition, 0);
+                long deadline = System.nanoTime() + WAIT.toNanos();
+                while (seen.size() < count && System.nanoTime() < deadline) {
+                    consumer.poll(Duration.ofSeconds(1)).forEach(record ->
+                        seen.add(JSON.createArrayNode().add(record.offset()).add(new String(record.value()))));
+                }
+            }
+        });
+        reader.start();
+        Map<String, Object> config = Map.of("bootstrap.servers", bootstrap);
+        ByteArraySerializer serializer = new ByteArraySerializer();
+        try (var producer = new KafkaProducer<>(config, serializer, serializer)) {
+            List<Future<RecordMetadata>> sent = new ArrayList<>();
+            for (int number = 0; number < count; number++) {
+                byte[] value = Integer.toString(number).getBytes();
+                sent.add(producer.send(new ProducerRecord<byte[], byte[]>(topic, 0, null, value)));
+                Thread.sleep(job.get("pace_ms").asInt());
+            }
+            for (Future<RecordMetadata> future : sent) {
+                get(future);
+            }
+        }
+        reader.join();
+        return seen;
     }
 
     private static ObjectNode pack(ConsumerRecord<byte[], byte[]> record) {

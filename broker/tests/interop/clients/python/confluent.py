@@ -1,5 +1,8 @@
 """Driver of confluent-kafka (librdkafka)."""
 
+import threading
+import time
+
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -104,6 +107,42 @@ def group(bootstrap, job):
     return reader.result()
 
 
+def endure(bootstrap, job):
+    """Writes numbers and reads them at the same time, whatever happens to brokers meanwhile."""
+    count, seen = job["count"], []
+
+    def read():
+        consumer = Consumer({
+            "bootstrap.servers": bootstrap,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+        })
+        consumer.assign([TopicPartition(job["topic"], 0, 0)])
+        deadline = time.monotonic() + WAIT_S
+        while len(seen) < count and time.monotonic() < deadline:
+            message = consumer.poll(1)
+            if message is not None and message.error() is None:
+                seen.append([message.offset(), message.value().decode()])
+        consumer.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    producer, failures = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True}), []
+    for number in range(count):
+        producer.produce(
+            job["topic"],
+            value=b"%d" % number,
+            partition=0,
+            on_delivery=lambda error, _: error is None or failures.append(str(error)),
+        )
+        producer.poll(job["pace_ms"] / 1000)
+    left = producer.flush(WAIT_S)
+    assert left == 0 and not failures, f"{left} not delivered, {failures}"
+    reader.join()
+    return seen
+
+
 def wait(futures):
     return {key: future.result(WAIT_S) for key, future in futures.items()}
 
@@ -149,4 +188,6 @@ def admin(bootstrap, job):
     return seen
 
 
-driver.run({"produce": produce, "consume": consume, "group": group, "admin": admin})
+driver.run({
+    "produce": produce, "consume": consume, "endure": endure, "group": group, "admin": admin,
+})

@@ -1,6 +1,8 @@
 """Driver of kafka-python, for its releases 2.0 and 3."""
 
 import sys
+import threading
+import time
 import types
 
 if sys.version_info >= (3, 12):
@@ -97,6 +99,38 @@ def group(bootstrap, job):
     return reader.result()
 
 
+def endure(bootstrap, job):
+    """Writes numbers and reads them at the same time, whatever happens to brokers meanwhile."""
+    count, seen = job["count"], []
+
+    def read():
+        consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="none"
+        )
+        partition = TopicPartition(job["topic"], 0)
+        consumer.assign([partition])
+        consumer.seek(partition, 0)
+        deadline = time.monotonic() + WAIT_S
+        while len(seen) < count and time.monotonic() < deadline:
+            for batch in consumer.poll(timeout_ms=1000).values():
+                seen.extend([record.offset, record.value.decode()] for record in batch)
+        consumer.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    settings = {"enable_idempotence": True} if RELEASE >= 3 else {"acks": "all"}
+    producer, futures = KafkaProducer(bootstrap_servers=bootstrap, **settings), []
+    for number in range(count):
+        futures.append(producer.send(job["topic"], b"%d" % number, partition=0))
+        time.sleep(job["pace_ms"] / 1000)
+    producer.flush(WAIT_S)
+    for future in futures:
+        future.get(WAIT_S)
+    producer.close()
+    reader.join()
+    return seen
+
+
 def quickstart(bootstrap, job):
     """The README's first lines, as a reader types them."""
     producer = KafkaProducer(bootstrap_servers=bootstrap)
@@ -153,5 +187,5 @@ def configs(answer, topic):
 
 driver.run({
     "produce": produce, "consume": consume, "quickstart": quickstart, "admin": admin,
-    "group": group,
+    "group": group, "endure": endure,
 })
