@@ -171,7 +171,7 @@ mod tests {
             advertise: Some("b:2".into()),
             peer_listen: Some("c:3".into()),
             http_listen: Some("d:4".into()),
-            cluster: Some("1@a:1".into()),
+            cluster: Some("2@a:1".into()),
             rack: Some("r".into()),
             shards: Some("3".into()),
             auto_create_topics: Some("false".into()),
@@ -188,7 +188,7 @@ mod tests {
             [&config.listen, &config.peer_listen, &config.http_listen].map(|a| a.to_string());
         assert_eq!(addresses, ["a:1", "c:3", "d:4"]);
         assert_eq!(config.advertise.map(|a| a.to_string()).as_deref(), Some("b:2"));
-        assert_eq!(config.cluster.map(|c| c.to_string()).as_deref(), Some("1@a:1"));
+        assert_eq!(config.cluster.map(|c| c.to_string()).as_deref(), Some("2@a:1"));
         assert_eq!((config.rack.as_deref(), config.auto_create_topics), (Some("r"), false));
         assert_eq!(config.logging.level.to_string(), "warn");
         assert_eq!(config.logging.format.to_string(), "json");

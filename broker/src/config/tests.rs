@@ -64,7 +64,7 @@ fn a_file_sets_every_kind_of_value() {
         node_id = 7
         listen = "[::1]:0"
         advertise = "kafka.example.com:9092"
-        cluster = ["3@c:9192", "1@a:9192"]
+        cluster = ["7@c:9192", "1@a:9192"]
         auto_create_topics = false
         rack = "r1"
         producer_id_expiration = "12h"
@@ -87,7 +87,7 @@ fn a_file_sets_every_kind_of_value() {
     assert_eq!((config.listen.host(), config.listen.port()), ("::1", 0));
     assert_eq!(config.advertise.map(|a| a.to_string()).as_deref(), Some("kafka.example.com:9092"));
     let cluster = config.cluster.expect("set");
-    assert_eq!(cluster.to_string(), "1@a:9192,3@c:9192");
+    assert_eq!(cluster.to_string(), "1@a:9192,7@c:9192");
     assert!(!config.auto_create_topics);
     assert_eq!(config.rack.as_deref(), Some("r1"));
     assert_eq!(config.producer_id_expiration, Duration::from_secs(12 * 3600));
