@@ -52,7 +52,7 @@ fn mistakes_are_one_line_each_with_exit_code_2() {
     assert_refused(&run(&["serve", "--node-id", "0", "--set", "lisen=a:1"]), 2, 2);
     assert_refused(&run(&["serve", "--config", "/no/such/file.toml"]), 2, 1);
     assert_refused(&run(&["config", "check", "--set", "shards=none"]), 2, 1);
-    assert_refused(&run(&["serve", "--cluster", "1@a:1,2@b:2,3@c:3"]), 2, 1);
+    assert_refused(&run(&["serve", "--node-id", "4", "--cluster", "1@a:1,2@b:2,3@c:3"]), 2, 1);
     let mut bad_filter = synod();
     bad_filter.env("SYNOD_LOG", "=/=").args(["serve", "--listen", "127.0.0.1:0"]);
     assert_refused(&bad_filter.output().expect("runs"), 2, 1);

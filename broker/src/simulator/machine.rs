@@ -158,7 +158,10 @@ impl Machine {
 
 fn held(process: &Process, key: PartitionKey) -> Held {
     let vow = process.journal.partition(key).vow.unwrap_or_default();
-    let durable_end = process.partitions.get(&key).map_or(0, |p| p.log().durable_end());
+    // What a disk held and has lost to damage still counts: its replica says that it is faulty up
+    // to there, and denies nothing.
+    let end = |p: &Partition| p.log().durable_end().max(p.replica().faulty_end().unwrap_or(0));
+    let durable_end = process.partitions.get(&key).map_or(0, end);
     Held { accepted: ballot(vow.accepted), durable_end }
 }
 

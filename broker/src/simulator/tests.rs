@@ -4,7 +4,7 @@ use super::options::Scale;
 use super::run::Run;
 
 /// Seeds that every change has to survive.
-const SEED_COUNT: u64 = 40;
+const SEED_COUNT: u64 = 300;
 
 /// What a run demands of the cluster after the heal is not demanded here yet: a damaged replica is
 /// not repaired in time in every run.

@@ -64,7 +64,7 @@ fn longest(run: Duration) -> Duration {
 
 async fn run(broker_count: u32, salt: u64) {
     let seed = variable("SYNOD_TEST_SEED", 1);
-    let duration = Duration::from_secs(variable("SYNOD_CHAOS_SECONDS", 40));
+    let duration = Duration::from_secs(variable("SYNOD_CHAOS_SECONDS", 20));
     println!("SYNOD_TEST_SEED={seed} SYNOD_CHAOS_SECONDS={}", duration.as_secs());
     let mut random = Random::from_seed(seed.wrapping_add(salt));
     let mut cluster = TestCluster::start(broker_count).await;
