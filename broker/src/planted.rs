@@ -6,8 +6,6 @@
 /// A bug to plant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum PlantedBug {
-    /// A directory that no record speaks of is deleted.
-    OrphanDeleted,
     /// A new leader serves its high watermark before it knows what is decided.
     WatermarkLowered,
     /// Messages leave before the writes that they tell of are durable.

@@ -271,10 +271,10 @@ impl ProducerStates {
         });
     }
 
-    /// Lets time pass, and forgets every producer whose newest batch was taken in `expiration_ms` or
-    /// more ago. `now_ms` is this process's own time, which begins anywhere and never jumps: a wrong
-    /// wall clock, or a strange timestamp, must not make anyone forget what was acknowledged. What
-    /// was there before the first call counts as taken in then.
+    /// Lets time pass, and forgets every producer whose newest batch was taken in `expiration_ms`
+    /// or more ago. `now_ms` is this process's own time, which begins anywhere and never jumps: a
+    /// wrong wall clock, or a strange timestamp, must not make anyone forget what was acknowledged.
+    /// What was there before the first call counts as taken in then.
     pub fn expire(&mut self, now_ms: u64, expiration_ms: u64) {
         if self.clock.0.replace(now_ms).is_none() {
             self.states.values_mut().for_each(|state| state.seen = Seen(now_ms));

@@ -17,12 +17,8 @@ impl Bug {
     /// Every bug there is.
     pub(crate) fn all() -> Vec<Bug> {
         use planted::PlantedBug as InBroker;
-        let broker = [
-            InBroker::OrphanDeleted,
-            InBroker::WatermarkLowered,
-            InBroker::MessagesNotHeld,
-            InBroker::MarkNotLowered,
-        ];
+        let broker =
+            [InBroker::WatermarkLowered, InBroker::MessagesNotHeld, InBroker::MarkNotLowered];
         let core = synod_paxos::PlantedBug::ALL.map(Bug::Core);
         let log = synod_log::planted::PlantedBug::ALL.map(Bug::Log);
         core.into_iter().chain(log).chain(broker.map(Bug::Broker)).collect()

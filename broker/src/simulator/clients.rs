@@ -1,4 +1,4 @@
-//! The load: producers with retries, consumers, deletions of records, and the probes after the heal.
+//! The load: producers with retries, consumers, deletions of records, and probes after the heal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

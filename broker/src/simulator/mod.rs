@@ -1,8 +1,8 @@
 //! The deterministic simulator: a cluster of real replicas from one seed.
 //!
 //! What is real: the consensus core, the partitions that join it to the durable log, the log, its
-//! recovery, the journal's store, the data directory. What is simulated: the devices below them (the
-//! storage twin), the network, the time, the machines, the clients. A seed draws how large the
+//! recovery, the journal's store, the data directory. What is simulated: the devices below them
+//! (the storage twin), the network, the time, the machines, the clients. A seed draws how large the
 //! cluster is, how bad the network, and what goes wrong when; the same seed is the same run.
 //!
 //! A run has two phases. While faults strike, every turn of every broker is held against the

@@ -1,5 +1,7 @@
 //! Tests by simulation, and tests of the simulator.
 
+use super::bug::Bug;
+use super::cli::find;
 use super::options::Scale;
 use super::run::Run;
 
@@ -16,6 +18,24 @@ fn the_first_seeds_keep_every_safety_invariant() {
             let is_liveness = violation.invariant.starts_with("liveness");
             assert!(is_liveness, "seed {seed}: {violation}\nagain: {run}");
         }
+    }
+}
+
+/// The simulator can fail: bugs that are planted on purpose break its invariants, which hold in the
+/// same runs without them. The sweep's `--bugs` looks for all of them.
+#[test]
+fn planted_bugs_are_found() {
+    for name in [
+        "ack-before-sync",
+        "vow-not-synced",
+        "truncate-matching",
+        "majority-minus-one",
+        "accept-over-gap",
+        "dedup-forgotten",
+        "messages-not-held",
+    ] {
+        let bug = Bug::by_name(name).expect("a planted bug");
+        assert!(find(bug, Scale::Small, 0..60).is_some(), "{name} is not found");
     }
 }
 

@@ -1,5 +1,5 @@
-//! S3: what was said is durable. Promised and accepted ballots and accepted ends that a replica told
-//! of never go back, over any crash; and promised is never below accepted.
+//! S3: what was said is durable. Promised and accepted ballots and accepted ends that a replica
+//! told of never go back, over any crash; and promised is never below accepted.
 
 use std::collections::BTreeMap;
 
