@@ -4,8 +4,8 @@ use crate::batch::MAX_OFFSET;
 use crate::core::{Core, Reader};
 use crate::planted::PlantedBug;
 use crate::{
-    Accept, Accepted, Adopt, Ballot, Batch, Copied, Decide, Entries, InputError, Message, NodeId,
-    Output, Prepare, Promise, Read,
+    Accept, Accepted, Adopt, Ballot, Batch, Confirm, Confirmed, Copied, Decide, Entries,
+    InputError, Message, NodeId, Output, Prepare, Promise, Read,
 };
 
 impl Core {
@@ -204,6 +204,17 @@ impl Core {
         } else if message.probe {
             self.send_accepted(None);
         }
+    }
+
+    /// Whether the sender is superseded, as far as this replica knows. A promise to another comes
+    /// after this answer, or the answer is a refusal.
+    pub(crate) fn handle_confirm(&mut self, message: &Confirm) {
+        let Confirm { ballot, number } = *message;
+        if ballot != self.promised {
+            self.nack(ballot.node, ballot);
+            return;
+        }
+        self.send(ballot.node, Message::Confirmed(Confirmed { ballot, number }));
     }
 
     /// Tells the leader of the accepted ballot what is synced here under it.

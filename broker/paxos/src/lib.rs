@@ -21,6 +21,10 @@
 //! them synced *under this ballot*. The adopted log counts the same way: a new leader is
 //! [ready](Role::Leader) only when that is decided under its ballot.
 //!
+//! *Reads.* A leader that was superseded may not know it. Before it answers from what it holds as
+//! decided, it asks the voters to [`Confirm`] that they promised nothing higher: a quorum that says
+//! so afterwards means that nobody else had decided anything when it asked. No clock is involved.
+//!
 //! A round is promised to one node once, so a round has one leader; a leader never resumes a
 //! ballot after a restart. Therefore `(round, offset)` names one batch for ever, and replicas
 //! compare logs by nothing but the list of their rounds ([`RoundStart`]).
@@ -223,7 +227,8 @@ pub use election::{Election, ElectionConfig, ElectionOutput, Heartbeat};
 pub use error::{AppointError, InputError, ProposeError};
 pub use history::RoundStart;
 pub use message::{
-    Accept, Accepted, Adopt, Copied, Decide, Entries, Message, Nack, Prepare, Promise, Read,
+    Accept, Accepted, Adopt, Confirm, Confirmed, Copied, Decide, Entries, Message, Nack, Prepare,
+    Promise, Read,
 };
 pub use output::{Output, ReadId, Role, WriteId};
 #[cfg(feature = "planted-bugs")]

@@ -29,6 +29,10 @@ pub enum Message {
     Decide(Decide),
     /// Refusal: a higher ballot was promised, or this one was not promised yet.
     Nack(Nack),
+    /// Leader → voter: is this ballot still the highest that you promised?
+    Confirm(Confirm),
+    /// Voter → leader: it is.
+    Confirmed(Confirmed),
 }
 
 impl Message {
@@ -45,6 +49,8 @@ impl Message {
             Message::Accepted(m) => m.ballot,
             Message::Decide(m) => m.ballot,
             Message::Nack(m) => m.ballot,
+            Message::Confirm(m) => m.ballot,
+            Message::Confirmed(m) => m.ballot,
         }
     }
 
@@ -212,4 +218,22 @@ pub struct Nack {
     /// What the sender has promised. Higher than `ballot`: the sender of that is superseded.
     /// Lower: it has to prepare the sender of this first.
     pub promised: Ballot,
+}
+
+/// Asks a voter whether the sender is superseded. Says nothing about the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Confirm {
+    /// The leader's ballot.
+    pub ballot: Ballot,
+    /// How often the leader has asked under this ballot.
+    pub number: u64,
+}
+
+/// When the sender handled that [`Confirm`], it had promised nothing higher.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Confirmed {
+    /// The leader's ballot.
+    pub ballot: Ballot,
+    /// The number of the question.
+    pub number: u64,
 }

@@ -51,11 +51,13 @@ impl Replica {
             | Message::Entries(_)
             | Message::Copied(_)
             | Message::Accepted(_)
+            | Message::Confirmed(_)
             | Message::Nack(_) => self.handle_answer(from, message),
             Message::Prepare(_)
             | Message::Read(_)
             | Message::Adopt(_)
             | Message::Accept(_)
+            | Message::Confirm(_)
             | Message::Decide(_) => self.handle_demand(from, message),
         };
         self.finish();
@@ -117,6 +119,21 @@ impl Replica {
         let range = phase.propose(&mut self.core, proposals)?;
         self.finish();
         Ok(range)
+    }
+
+    /// Asks the voters whether this ballot still leads. Once [`confirmed`](Replica::confirmed)
+    /// reaches the answer, nobody else had decided anything at the moment of this call: what was
+    /// decided anywhere by then is decided here.
+    ///
+    /// # Errors
+    /// [`ProposeError`] from one that does not lead, or is not ready.
+    pub fn handle_confirm(&mut self) -> Result<u64, ProposeError> {
+        let Proposer::Phase2(phase) = &mut self.proposer else {
+            return Err(ProposeError::NotLeader { hint: self.leader_hint() });
+        };
+        let number = phase.confirm(&mut self.core)?;
+        self.finish();
+        Ok(number)
     }
 
     /// Every write up to and including `write` is synced.
@@ -232,6 +249,10 @@ impl Replica {
                 self.core.handle_decide(&message);
                 Ok(())
             }
+            Message::Confirm(message) => {
+                self.core.handle_confirm(&message);
+                Ok(())
+            }
             _ => Err(InputError::Unexpected),
         }
     }
@@ -273,6 +294,9 @@ impl Replica {
             }
             (Proposer::Phase2(phase), Message::Accepted(accepted)) => {
                 phase.handle_accepted(core, from, &accepted)?;
+            }
+            (Proposer::Phase2(phase), Message::Confirmed(confirmed)) => {
+                phase.handle_confirmed(core, from, &confirmed);
             }
             (Proposer::Phase2(phase), Message::Nack(_)) => phase.handle_unpromised(core, from),
             _ => {}
@@ -389,6 +413,15 @@ impl Replica {
             Proposer::Idle => None,
             Proposer::Phase1(phase) => Some(phase.set()),
             Proposer::Phase2(phase) => Some(phase.set()),
+        }
+    }
+
+    /// The latest number of [`handle_confirm`](Replica::handle_confirm) under this ballot that a
+    /// quorum has confirmed; 0 for none, and for anyone but a leader.
+    pub fn confirmed(&self) -> u64 {
+        match &self.proposer {
+            Proposer::Phase2(phase) => phase.confirmed(&self.core),
+            Proposer::Idle | Proposer::Phase1(_) => 0,
         }
     }
 

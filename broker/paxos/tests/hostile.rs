@@ -7,8 +7,8 @@ use cluster::node::Node;
 use cluster::random::Random;
 use cluster::schedule::tight_config;
 use synod_paxos::{
-    Accept, Accepted, Adopt, Ballot, Batch, Copied, Decide, Entries, Message, Nack, NodeId,
-    Prepare, Promise, Proposal, Read, ReplicaSet, RoundStart,
+    Accept, Accepted, Adopt, Ballot, Batch, Confirm, Confirmed, Copied, Decide, Entries, Message,
+    Nack, NodeId, Prepare, Promise, Proposal, Read, ReplicaSet, RoundStart,
 };
 
 struct Liar(Random);
@@ -49,8 +49,8 @@ impl Liar {
 
     fn message(&mut self, from: NodeId, to_proposer: Option<Ballot>) -> Message {
         let mut ballot = self.ballot(from);
-        let kind = self.0.below(10);
-        if let (Some(own), true) = (to_proposer, [1, 3, 5, 7, 9].contains(&kind)) {
+        let kind = self.0.below(12);
+        if let (Some(own), true) = (to_proposer, [1, 3, 5, 7, 10, 11].contains(&kind)) {
             ballot = own;
         }
         let decided_end = self.offset();
@@ -109,6 +109,8 @@ impl Liar {
                 decided_end,
                 probe: self.0.chance(50),
             }),
+            9 => Message::Confirm(Confirm { ballot, number: self.offset() }),
+            10 => Message::Confirmed(Confirmed { ballot, number: self.offset() }),
             _ => Message::Nack(Nack { ballot, promised: self.ballot(from) }),
         }
     }

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use synod_paxos::{
-    Accept, Accepted, Adopt, Ballot, Batch, Copied, Decide, Entries, Heartbeat, Message, Nack,
-    NodeId, Prepare, Promise, Read, RoundStart,
+    Accept, Accepted, Adopt, Ballot, Batch, Confirm, Confirmed, Copied, Decide, Entries, Heartbeat,
+    Message, Nack, NodeId, Prepare, Promise, Read, RoundStart,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub(super) enum MessageForm {
     Accepted(#[serde(with = "AcceptedForm")] Accepted),
     Decide(#[serde(with = "DecideForm")] Decide),
     Nack(#[serde(with = "NackForm")] Nack),
+    Confirm(#[serde(with = "ConfirmForm")] Confirm),
+    Confirmed(#[serde(with = "ConfirmedForm")] Confirmed),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -171,6 +173,22 @@ struct NackForm {
     ballot: Ballot,
     #[serde(with = "BallotForm")]
     promised: Ballot,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Confirm")]
+struct ConfirmForm {
+    #[serde(with = "BallotForm")]
+    ballot: Ballot,
+    number: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Confirmed")]
+struct ConfirmedForm {
+    #[serde(with = "BallotForm")]
+    ballot: Ballot,
+    number: u64,
 }
 
 /// serde's `with` reaches a field, not what is inside an option or a list; these carry it there.

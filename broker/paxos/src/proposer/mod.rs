@@ -1,5 +1,6 @@
 //! The proposer: phase 1 makes a candidate, phase 2 a leader.
 
+mod confirm;
 mod feed;
 mod phase1;
 mod phase2;

@@ -24,6 +24,8 @@ pub(crate) struct Phase2 {
     ready: bool,
     /// A quorum was heard from within the check-quorum time.
     quorum: bool,
+    /// How often the voters were asked whether this ballot still leads.
+    pub(super) asked: u64,
     pub(super) tail: Tail,
     pub(super) followers: BTreeMap<NodeId, Progress>,
     /// The followers' nodes, in order.
@@ -46,6 +48,7 @@ impl Phase2 {
             adopted_end: core.log.end(),
             ready: false,
             quorum: true,
+            asked: 0,
             tail: Tail::new(core.log.end()),
             followers,
             nodes,
@@ -260,6 +263,7 @@ impl Phase2 {
         for at in 0..self.nodes.len() {
             self.tick_follower(core, self.nodes[at]);
         }
+        self.ask_unconfirmed(core);
     }
 
     /// Repeats what went unanswered, and probes.

@@ -30,6 +30,8 @@ pub(crate) struct Progress {
     pub(crate) reading: Option<ReadId>,
     /// The greatest decided end it has been told under this ballot.
     pub(crate) told_decided_end: u64,
+    /// The latest question after the leader's standing that it confirmed.
+    pub(crate) confirmed: u64,
     /// Tick at which it was last heard from.
     pub(crate) heard_tick: u64,
     /// Tick at which it last was sent something or made progress.
@@ -47,6 +49,7 @@ impl Progress {
             next: 0,
             reading: None,
             told_decided_end: 0,
+            confirmed: 0,
             heard_tick: tick,
             active_tick: tick,
             inflight: VecDeque::new(),

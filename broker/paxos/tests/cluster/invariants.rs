@@ -16,6 +16,8 @@ pub(crate) struct Invariants {
     /// `(round, base)` names one batch for ever (rule 9).
     proposed: BTreeMap<(u32, u64), Batch>,
     decided_ends: BTreeMap<NodeId, u64>,
+    /// The last question of a leader that did not know all that was decided when it asked.
+    ignorant: BTreeMap<Ballot, u64>,
 }
 
 impl Invariants {
@@ -39,7 +41,27 @@ impl Invariants {
                 _ => {}
             }
         }
+        self.confirmed(&nodes[at])?;
         self.decided(nodes, at)
+    }
+
+    /// A leader asks whether it still leads.
+    pub(crate) fn asked(&mut self, node: &Node, ballot: Ballot, number: u64) {
+        let knows = node.replica.as_ref().map_or(0, |replica| replica.decided_end());
+        if knows < self.decided_end() {
+            self.ignorant.insert(ballot, number);
+        }
+    }
+
+    /// Whoever is confirmed knew all that was decided anywhere when it asked.
+    fn confirmed(&self, node: &Node) -> Result<(), String> {
+        let Some(replica) = &node.replica else { return Ok(()) };
+        match self.ignorant.get(&replica.ballot()) {
+            Some(number) if replica.confirmed() >= *number => {
+                Err(format!("{} is confirmed and did not know what is decided", node.id()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Nothing is said before it is durable (S3).

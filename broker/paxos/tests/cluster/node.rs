@@ -71,6 +71,14 @@ impl Node {
         (self.drain(), error)
     }
 
+    /// Asks whether it still leads; returns the question's ballot and number.
+    pub(crate) fn confirm(&mut self) -> (Effects, Option<(Ballot, u64)>) {
+        let Some(replica) = &mut self.replica else { return (Effects::default(), None) };
+        let number = replica.handle_confirm().ok();
+        let asked = number.map(|number| (replica.ballot(), number));
+        (self.drain(), asked)
+    }
+
     pub(crate) fn tick(&mut self) -> Effects {
         let Some(replica) = &mut self.replica else { return Effects::default() };
         replica.handle_tick();

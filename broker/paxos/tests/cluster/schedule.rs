@@ -108,6 +108,7 @@ fn situation(output: &Output) -> Option<&'static str> {
             Message::Copied(_) => "copied",
             Message::Accepted(m) if m.gap.is_some() => "gap",
             Message::Nack(_) => "nack",
+            Message::Confirmed(_) => "confirmed",
             _ => return None,
         },
         _ => return None,
@@ -176,7 +177,7 @@ impl Schedule {
         let busy = if self.network.is_empty() { 0 } else { 220 };
         let (crash, appoint) = (self.options.crash_weight, self.options.appoint_weight);
         let cut = self.options.cut_weight;
-        match self.random.weighted(&[busy, 100, 20, crash, 40, appoint, 50, 6, cut]) {
+        match self.random.weighted(&[busy, 100, 20, crash, 40, appoint, 50, 6, cut, 20]) {
             0 => self.deliver(),
             1 => self.sync(),
             2 => self.tick(),
@@ -191,10 +192,11 @@ impl Schedule {
             5 => self.appoint(),
             6 => self.propose(),
             7 => self.trim(),
-            _ => {
+            8 => {
                 self.cut();
                 Ok(())
             }
+            _ => self.confirm(),
         }
     }
 
@@ -392,6 +394,16 @@ impl Schedule {
         let count = self.random.below(3) + 1;
         let proposals: Vec<Proposal> = (0..count).map(|_| self.next_proposal()).collect();
         let (effects, _) = self.nodes[at].propose(&proposals);
+        self.took(at, effects)
+    }
+
+    /// Has a leader, perhaps one that was superseded, ask whether it still leads.
+    fn confirm(&mut self) -> Result<(), String> {
+        let at = self.random.below(self.nodes.len());
+        let (effects, asked) = self.nodes[at].confirm();
+        if let Some((ballot, number)) = asked {
+            self.invariants.asked(&self.nodes[at], ballot, number);
+        }
         self.took(at, effects)
     }
 

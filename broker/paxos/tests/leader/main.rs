@@ -3,6 +3,7 @@
 mod candidate;
 #[path = "../cluster/mod.rs"]
 mod cluster;
+mod confirming;
 mod leading;
 
 use cluster::{ballot, batches, messages, outputs, settle};

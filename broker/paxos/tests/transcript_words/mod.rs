@@ -77,6 +77,8 @@ pub(crate) fn describe_message(message: &Message) -> String {
             if m.probe { " probe" } else { "" }
         ),
         Message::Nack(m) => format!("Nack({}) promised {}", m.ballot, m.promised),
+        Message::Confirm(m) => format!("Confirm({}) {}", m.ballot, m.number),
+        Message::Confirmed(m) => format!("Confirmed({}) {}", m.ballot, m.number),
     }
 }
 

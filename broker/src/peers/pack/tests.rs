@@ -3,8 +3,8 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
 use synod_paxos::{
-    Accept, Accepted, Adopt, Ballot, Batch, Copied, Decide, Entries, Heartbeat, Nack, NodeId,
-    Prepare, Promise, Read, RoundStart,
+    Accept, Accepted, Adopt, Ballot, Batch, Confirm, Confirmed, Copied, Decide, Entries, Heartbeat,
+    Nack, NodeId, Prepare, Promise, Read, RoundStart,
 };
 use tokio_util::codec::Decoder;
 
@@ -112,6 +112,10 @@ fn message() -> impl Strategy<Value = Message> {
         }),
         (ballot(), ballot())
             .prop_map(|(ballot, promised)| Message::Nack(Nack { ballot, promised })),
+        (ballot(), any::<u64>())
+            .prop_map(|(ballot, number)| Message::Confirm(Confirm { ballot, number })),
+        (ballot(), any::<u64>())
+            .prop_map(|(ballot, number)| Message::Confirmed(Confirmed { ballot, number })),
     ]
 }
 
