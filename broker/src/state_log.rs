@@ -15,12 +15,17 @@
 //!                           a definite refusal:                 log.handle_refused()
 //! on each decided batch:    let responses = log.handle_decided(base, &records)?;
 //!                           publish log.state(); responses.send()
+//! when log.needs_confirmation():
+//!                           ask a quorum whether this replica leads, log.handle_asked(number)
+//!                           it says so: log.handle_confirmed(number)
+//!                           it cannot be asked: log.handle_unconfirmed()
 //! when it no longer leads:  log.handle_lost_leadership()
 //! ```
 //!
 //! One proposal is in flight at a time. Requests that arrive meanwhile wait and are then handled
 //! together, each seeing the records of those before it, and proposed as one batch: batching comes
-//! from load.
+//! from load. The same holds for answers that need no record: a replica that was superseded may not
+//! know it, so they are parked until a quorum has said, after they were made, that it still leads.
 
 use std::{collections::VecDeque, fmt};
 
@@ -165,6 +170,15 @@ struct InFlight {
     parked: Responses,
 }
 
+/// Responses that rest on what is decided, and need no record.
+#[derive(Default)]
+struct Reads {
+    /// Made since a quorum was last asked.
+    fresh: Responses,
+    /// Made before it was asked, and by which number.
+    asked: Option<(u64, Responses)>,
+}
+
 /// The live state of one log and the requests on their way into it.
 pub struct StateLog<S: StateMachine> {
     state: S,
@@ -173,13 +187,15 @@ pub struct StateLog<S: StateMachine> {
     leading: bool,
     waiting: VecDeque<Box<dyn Waiting<S>>>,
     in_flight: Option<InFlight>,
+    reads: Reads,
 }
 
 impl<S: StateMachine> StateLog<S> {
     /// Starts from `state`, which is the fold of all records below `end`.
     #[must_use]
     pub fn new(state: S, end: u64) -> Self {
-        Self { state, end, leading: false, waiting: VecDeque::new(), in_flight: None }
+        let (waiting, reads) = (VecDeque::new(), Reads::default());
+        Self { state, end, leading: false, waiting, in_flight: None, reads }
     }
 
     /// The fold of all decided records seen so far.
@@ -203,7 +219,7 @@ impl<S: StateMachine> StateLog<S> {
     /// Whether [`StateLog::submit`] would take another request rather than refuse it as busy.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_REQUESTS
+        self.waiting.len() + self.reads.fresh.0.len() < WAITING_REQUESTS
     }
 
     /// Takes a request: `handler` makes its records and response from the state, `reply` is called
@@ -222,6 +238,49 @@ impl<S: StateMachine> StateLog<S> {
         }
     }
 
+    /// Takes an answer made from [`StateLog::state`] as it is now. `reply` is called exactly once:
+    /// with Ok when it is sure that nobody else had decided anything more by now.
+    pub fn read(&mut self, reply: impl FnOnce(Result<(), NotDone>) + Send + 'static) {
+        if !self.leading {
+            reply(Err(NotDone::NotLeading));
+        } else if !self.has_room() {
+            reply(Err(NotDone::Busy));
+        } else {
+            self.reads.fresh.0.push(Box::new(reply));
+        }
+    }
+
+    /// Whether answers wait for a quorum to be asked if this replica still leads. One question is
+    /// under way at a time.
+    #[must_use]
+    pub fn needs_confirmation(&self) -> bool {
+        self.reads.asked.is_none() && !self.reads.fresh.0.is_empty()
+    }
+
+    /// A quorum is being asked from now on, by this number.
+    pub fn handle_asked(&mut self, number: u64) {
+        assert!(self.reads.asked.is_none(), "one question is under way at a time");
+        self.reads.asked = Some((number, std::mem::take(&mut self.reads.fresh)));
+    }
+
+    /// A quorum has confirmed everything up to this number.
+    pub fn handle_confirmed(&mut self, number: u64) {
+        if let Some((_, responses)) = self.reads.asked.take_if(|(asked, _)| *asked <= number) {
+            responses.send();
+        }
+    }
+
+    /// There is no quorum to be asked.
+    pub fn handle_unconfirmed(&mut self) {
+        self.fail_reads(NotDone::Refused);
+    }
+
+    fn fail_reads(&mut self, reason: NotDone) {
+        let Reads { fresh, asked } = std::mem::take(&mut self.reads);
+        asked.into_iter().for_each(|(_, responses)| responses.finish(Err(reason)));
+        fresh.finish(Err(reason));
+    }
+
     /// This replica leads, all that it adopted is decided, and all that is decided was applied.
     pub fn handle_leading(&mut self) {
         assert!(self.in_flight.is_none(), "a proposal is in flight before leadership began");
@@ -235,6 +294,7 @@ impl<S: StateMachine> StateLog<S> {
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.parked.finish(Err(NotDone::Unknown));
         }
+        self.fail_reads(NotDone::NotLeading);
         for request in self.waiting.drain(..) {
             request.fail(NotDone::NotLeading);
         }
@@ -248,7 +308,7 @@ impl<S: StateMachine> StateLog<S> {
     }
 
     /// The next batch to propose. None while one is in flight, or when nothing that waits needs
-    /// one; requests without records, and nothing undecided before them, are answered in here.
+    /// one. Requests without records, and nothing undecided before them, become reads.
     ///
     /// A handler whose records contradict the state has a bug: its request fails as refused, the
     /// bug is logged, and the other requests go on.
@@ -262,7 +322,8 @@ impl<S: StateMachine> StateLog<S> {
         {
             gathered.add(request);
         }
-        let Gathered { encoded: records, parked, .. } = gathered;
+        let Gathered { encoded: records, parked, reads, .. } = gathered;
+        self.reads.fresh.0.extend(reads);
         if records.is_empty() {
             assert!(parked.0.is_empty(), "a response is parked behind no record");
             return None;
@@ -326,12 +387,15 @@ struct Gathered<'a, S: StateMachine> {
     encoded: Vec<EncodedRecord>,
     size: usize,
     parked: Responses,
+    /// Replies that rest on nothing undecided.
+    reads: Vec<Reply>,
 }
 
 impl<'a, S: StateMachine> Gathered<'a, S> {
     fn new(live: &'a S, live_end: u64) -> Self {
-        let (records, encoded, parked) = (Vec::new(), Vec::new(), Responses::default());
-        Self { live, live_end, ahead: live.clone(), records, encoded, size: 0, parked }
+        let (records, encoded, reads) = (Vec::new(), Vec::new(), Vec::new());
+        let (ahead, parked) = (live.clone(), Responses::default());
+        Self { live, live_end, ahead, records, encoded, size: 0, parked, reads }
     }
 
     fn has_room(&self) -> bool {
@@ -342,7 +406,7 @@ impl<'a, S: StateMachine> Gathered<'a, S> {
         let (records, reply) = request.handle(&self.ahead);
         if records.is_empty() && self.records.is_empty() {
             // All that the handler saw is decided.
-            return reply(Ok(()));
+            return self.reads.push(reply);
         }
         let kept = self.records.len();
         self.records.extend(records);

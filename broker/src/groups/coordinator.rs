@@ -27,10 +27,13 @@ use crate::state_log::{EncodedRecord, Proposal, StateError, StateLog};
 /// on each batch that is decided since:     handle_decided(base, &records)?
 /// once it leads and all decided is folded: begin(now)
 /// on a request:                            handle(request, now)
-/// on a tick:                               handle_tick(now); keep_short(the log's size)
+/// on a tick:                               handle_tick(now)
+/// each second or so:                       handle_upkeep(now); keep_short(the log's size)
 /// then, once:                              drop the log before poll_trim()
 /// whenever it may propose:                 while let Some(proposal) = poll_proposal() { … }
 ///                      a definite refusal: handle_refused()
+/// when needs_confirmation(), and after:    handle_asked(…), handle_confirmed(…) or
+///                                          handle_unconfirmed(), as StateLog has them
 /// when it leads no more:                   stop(error)
 /// ```
 #[derive(Debug)]
@@ -127,7 +130,8 @@ impl Coordinator {
             GroupRequest::Leave(leave, reply) => self.leave(&leave, reply),
             GroupRequest::Commit(commit, reply) => self.commit(commit, reply),
             GroupRequest::Fetch(fetch, reply) => {
-                let _ = reply.send(Ok(self.fetch(fetch)));
+                let fetched = self.fetch(fetch);
+                self.desk.answer(reply, fetched);
             }
             GroupRequest::Describe(groups, reply) => {
                 let _ = reply.send(Ok(self.describe(&groups)));
@@ -149,6 +153,16 @@ impl Coordinator {
             return;
         }
         self.run_timers();
+        self.settle();
+    }
+
+    /// Does, from time to time, what is in no hurry: writes again what the log would not take, and
+    /// forgets offsets that are too old.
+    pub fn handle_upkeep(&mut self, now: Now) {
+        self.advance(now);
+        if !self.is_leading() {
+            return;
+        }
         for id in std::mem::take(&mut self.desk.unsaved) {
             if let Some(group) = self.groups.get_mut(&id) {
                 group.unsaved = false;
@@ -197,6 +211,27 @@ impl Coordinator {
     pub fn handle_refused(&mut self) {
         self.desk.log.handle_refused();
         self.settle();
+    }
+
+    /// As [`StateLog::needs_confirmation`].
+    #[must_use]
+    pub fn needs_confirmation(&self) -> bool {
+        self.desk.log.needs_confirmation()
+    }
+
+    /// As [`StateLog::handle_asked`].
+    pub fn handle_asked(&mut self, number: u64) {
+        self.desk.log.handle_asked(number);
+    }
+
+    /// As [`StateLog::handle_confirmed`].
+    pub fn handle_confirmed(&mut self, number: u64) {
+        self.desk.log.handle_confirmed(number);
+    }
+
+    /// As [`StateLog::handle_unconfirmed`].
+    pub fn handle_unconfirmed(&mut self) {
+        self.desk.log.handle_unconfirmed();
     }
 
     /// Folds in a decided batch and answers who waited for it.

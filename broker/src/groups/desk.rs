@@ -103,6 +103,18 @@ impl Desk {
         );
     }
 
+    /// Answers from the decided state as it is now, once it is sure that this is not out of date.
+    pub(super) fn answer<R: Send + 'static>(
+        &mut self,
+        reply: Reply<Result<R, GroupError>>,
+        response: R,
+    ) {
+        self.log.read(move |outcome| {
+            // Whoever is gone does not wait for the answer.
+            let _ = reply.send(outcome.map(|()| response).map_err(GroupError::from));
+        });
+    }
+
     /// Writes what `handler` makes of the decided state and all that is on its way, and answers
     /// with what it returns once that is decided.
     pub(super) fn submit<R: Send + 'static>(

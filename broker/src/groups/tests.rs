@@ -54,6 +54,9 @@ struct Lab {
     ids: u32,
     /// Whether proposals are decided at once.
     deciding: bool,
+    /// Whether a quorum answers that the coordinator still leads.
+    confirming: bool,
+    questions: u64,
     proposed: Option<Proposal>,
 }
 
@@ -74,6 +77,8 @@ impl Lab {
             now,
             ids: 0,
             deciding: true,
+            confirming: true,
+            questions: 0,
             proposed: None,
         };
         lab.coordinator.begin(now);
@@ -106,6 +111,13 @@ impl Lab {
         } else if self.proposed.is_none() {
             self.proposed = self.coordinator.poll_proposal();
         }
+        if self.coordinator.needs_confirmation() {
+            self.questions += 1;
+            self.coordinator.handle_asked(self.questions);
+        }
+        if self.confirming {
+            self.coordinator.handle_confirmed(self.questions);
+        }
         assert!(*self.coordinator.state() == self.replay(), "live state and replay differ");
         assert_eq!(self.coordinator.end(), self.log.len() as u64);
         self.coordinator.check();
@@ -133,6 +145,7 @@ impl Lab {
             self.now.mono_ms += step;
             self.now.wall_ms += i64::try_from(step).expect("small");
             self.coordinator.handle_tick(self.now);
+            self.coordinator.handle_upkeep(self.now);
             self.step();
         }
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use synod_log::batch::Batch;
 use synod_log::key::PartitionKey;
+use synod_paxos::Role;
 use synod_wire::Uuid;
 use synod_wire::batch::{BatchBuilder, Batches, Compression, NewRecord, ProducerStamp};
 
@@ -18,14 +19,11 @@ use super::events::Event;
 use super::shard_of;
 use crate::groups::{Coordinator, GroupError, GroupRequest, GroupsState, Now, OFFSETS_TOPIC};
 use crate::metadata::{MetadataImage, TopicId};
-use crate::partition::{PartitionError, PartitionView};
+use crate::partition::{Effects, Partition, PartitionError, PartitionView};
 use crate::state_log::{EncodedRecord, Proposal, StateError, StateMachine};
 
 /// Bytes of decided records that are folded at a time.
 const READ_SIZE: usize = 1 << 20;
-
-/// Time between two looks that the rest of the broker, such as its metrics, gets at the groups.
-const SHOW_INTERVAL_MS: u64 = 1000;
 
 /// Largest decompressed size of a batch; the coordinator's own are never compressed.
 const BATCH_SIZE_LIMIT: usize = 64 << 20;
@@ -37,8 +35,6 @@ pub(super) struct Coordinators {
     keys: Vec<PartitionKey>,
     slots: BTreeMap<PartitionKey, Slot>,
     started: Instant,
-    /// When the groups are shown to the rest of the broker again.
-    show_at_ms: u64,
     /// Topics deleted since the coordinators last heard of any.
     deleted: BTreeSet<Uuid>,
 }
@@ -68,7 +64,6 @@ impl Default for Coordinators {
             keys: Vec::new(),
             slots: BTreeMap::new(),
             started: Instant::now(),
-            show_at_ms: 0,
             deleted: BTreeSet::new(),
         }
     }
@@ -87,6 +82,13 @@ impl Coordinators {
     /// A topic was deleted; so are the offsets that groups committed of it.
     pub(super) fn topic_deleted(&mut self, topic: TopicId) {
         self.deleted.insert(Uuid(topic.bytes()));
+    }
+
+    fn serving(&mut self) -> impl Iterator<Item = &mut Coordinator> {
+        self.slots.values_mut().filter_map(|slot| match &mut slot.phase {
+            Phase::Serving(coordinator) => Some(&mut **coordinator),
+            Phase::Loading | Phase::Broken => None,
+        })
     }
 
     fn now(&self) -> Now {
@@ -118,21 +120,23 @@ impl Shard {
     /// Lets time pass for all coordinators.
     pub(super) fn tick_groups(&mut self) {
         let now = self.coordinators.now();
-        let show = now.mono_ms >= self.coordinators.show_at_ms;
-        if show {
-            self.coordinators.show_at_ms = now.mono_ms + SHOW_INTERVAL_MS;
+        for coordinator in self.coordinators.serving() {
+            coordinator.handle_tick(now);
         }
+    }
+
+    /// Does what all coordinators are in no hurry with, and shows the rest of the broker, such as
+    /// its metrics, the groups as they are now.
+    pub(super) fn look_after_groups(&mut self) {
+        let now = self.coordinators.now();
         for (key, slot) in &mut self.coordinators.slots {
-            if let Phase::Serving(coordinator) = &mut slot.phase {
-                coordinator.handle_tick(now);
-                if let Some(partition) = self.partitions.get(key) {
-                    coordinator.keep_short(partition.view().log().size());
-                }
-                if show {
-                    let overview = coordinator.overview();
-                    self.broker.group_overviews().set(key.partition, Some(overview));
-                }
+            let Phase::Serving(coordinator) = &mut slot.phase else { continue };
+            coordinator.handle_upkeep(now);
+            if let Some(partition) = self.partitions.get(key) {
+                coordinator.keep_short(partition.view().log().size());
             }
+            let overview = coordinator.overview();
+            self.broker.group_overviews().set(key.partition, Some(overview));
         }
     }
 
@@ -230,28 +234,55 @@ impl Shard {
             coordinator.forget_topics(deleted.clone());
         }
         let Some(partition) = self.partitions.get_mut(&key) else { return Ok(()) };
-        if let Some(before) = coordinator.poll_trim()
-            && let Err(error) = partition.trim(Some(before), &mut self.effects)?
-        {
-            tracing::warn!(partition = %key, %error, "the groups' log stays longer than it need be");
-        }
-        while let Some(proposal) = coordinator.poll_proposal() {
-            let proposed = match encode(&proposal) {
-                Ok(batch) => {
-                    partition.propose(batch, &mut self.effects)?.map_err(|e| e.to_string())
-                }
-                Err(error) => Err(error.to_string()),
-            };
-            match proposed {
-                Ok((base, _)) => assert_eq!(base, proposal.base_offset, "one writer"),
-                Err(error) => {
-                    tracing::warn!(partition = %key, error, "the groups' log takes no records");
-                    coordinator.handle_refused();
-                }
+        propose(coordinator, partition, &mut self.effects)?;
+        confirm(coordinator, partition, &mut self.effects)
+    }
+}
+
+/// Proposes what was asked, and drops what the log no longer needs.
+fn propose(
+    coordinator: &mut Coordinator,
+    partition: &mut Partition,
+    effects: &mut Effects,
+) -> Result<(), PartitionError> {
+    let key = partition.key();
+    if let Some(before) = coordinator.poll_trim()
+        && let Err(error) = partition.trim(Some(before), effects)?
+    {
+        tracing::warn!(partition = %key, %error, "the groups' log stays longer than it need be");
+    }
+    while let Some(proposal) = coordinator.poll_proposal() {
+        let proposed = match encode(&proposal) {
+            Ok(batch) => partition.propose(batch, effects)?.map_err(|e| e.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match proposed {
+            Ok((base, _)) => assert_eq!(base, proposal.base_offset, "one writer"),
+            Err(error) => {
+                tracing::warn!(partition = %key, error, "the groups' log takes no records");
+                coordinator.handle_refused();
             }
         }
-        Ok(())
     }
+    Ok(())
+}
+
+/// Has a quorum confirm that this broker still leads, for answers that wait for that.
+fn confirm(
+    coordinator: &mut Coordinator,
+    partition: &mut Partition,
+    effects: &mut Effects,
+) -> Result<(), PartitionError> {
+    if coordinator.needs_confirmation()
+        && let Ok(number) = partition.confirm(effects)?
+    {
+        coordinator.handle_asked(number);
+    }
+    coordinator.handle_confirmed(partition.confirmed());
+    if matches!(partition.role(), Role::Leader { quorum: false, .. }) {
+        coordinator.handle_unconfirmed();
+    }
+    Ok(())
 }
 
 /// Hands a coordinator what was decided since it last looked.

@@ -46,6 +46,7 @@ impl Shard {
         if let Some(control) = &mut self.control {
             control.tick(&mut self.effects)?;
         }
+        self.tick_groups();
         if self.clock.ticks.is_multiple_of(DATA_TICKS) {
             self.tick_replicas()?;
         }
@@ -87,7 +88,7 @@ impl Shard {
             partition.upkeep(now_ms, retain, &mut self.effects)?;
         }
         self.reopen_ended();
-        self.tick_groups();
+        self.look_after_groups();
         self.nominate();
         Ok(())
     }

@@ -88,6 +88,14 @@ impl Subject {
         });
     }
 
+    /// A quorum says that this replica leads, now.
+    fn confirm(&mut self) {
+        if self.log.needs_confirmation() {
+            self.log.handle_asked(1);
+        }
+        self.log.handle_confirmed(1);
+    }
+
     fn decide(&mut self, proposal: &Proposal) {
         let decided = self.log.handle_decided(proposal.base_offset, &proposal.records);
         decided.unwrap().send();
@@ -134,18 +142,56 @@ fn waiting_requests_are_gathered_and_see_each_other() {
 }
 
 #[test]
-fn a_request_without_records_is_answered_at_once_when_all_it_saw_is_decided() {
+fn a_request_without_records_waits_for_a_quorum_alone_when_all_it_saw_is_decided() {
     let mut subject = Subject::leading();
     subject.read("a");
     assert_eq!(subject.log.poll_proposal(), None);
+    assert_eq!(subject.answers(), [""; 0], "somebody else may lead by now");
+    subject.confirm();
     assert_eq!(subject.answers(), ["a=0"]);
     // In front of others it need not wait for them either.
     subject.read("b");
     subject.add("b", 5);
     let proposal = subject.log.poll_proposal().unwrap();
+    subject.confirm();
     assert_eq!(subject.answers(), ["b=0"]);
     subject.decide(&proposal);
     assert_eq!(subject.answers(), ["b=5"]);
+}
+
+#[test]
+fn a_quorum_confirms_only_what_was_made_before_it_was_asked() {
+    let mut subject = Subject::leading();
+    let read = |subject: &mut Subject, name: &'static str| {
+        let answers = Arc::clone(&subject.answers);
+        subject.log.read(move |outcome| {
+            answers.lock().unwrap().push(format!("{name}:{}", outcome.is_ok()));
+        });
+    };
+    assert!(!subject.log.needs_confirmation());
+    read(&mut subject, "a");
+    read(&mut subject, "b");
+    assert!(subject.log.needs_confirmation());
+    subject.log.handle_asked(7);
+    read(&mut subject, "c");
+    assert!(!subject.log.needs_confirmation(), "one question at a time");
+    subject.log.handle_confirmed(6);
+    assert_eq!(subject.answers(), [""; 0]);
+    subject.log.handle_confirmed(7);
+    assert_eq!(subject.answers(), ["a:true", "b:true"]);
+    assert!(subject.log.needs_confirmation());
+    subject.log.handle_unconfirmed();
+    assert_eq!(subject.answers(), ["c:false"]);
+    subject.log.handle_confirmed(8);
+    assert_eq!(subject.answers(), [""; 0]);
+
+    read(&mut subject, "d");
+    subject.log.handle_asked(9);
+    read(&mut subject, "e");
+    subject.log.handle_lost_leadership();
+    assert_eq!(subject.answers(), ["d:false", "e:false"]);
+    read(&mut subject, "f");
+    assert_eq!(subject.answers(), ["f:false"]);
 }
 
 #[test]
@@ -192,6 +238,8 @@ fn beyond_the_bound_requests_are_refused_as_busy() {
     subject.read("b");
     assert_eq!(subject.answers(), ["b:Busy"]);
     assert_eq!(subject.log.poll_proposal(), None);
+    assert!(!subject.log.has_room(), "they wait for a quorum");
+    subject.confirm();
     assert_eq!(subject.answers().len(), WAITING_REQUESTS);
     assert!(subject.log.has_room());
 }
@@ -256,6 +304,7 @@ enum Step {
     Poll,
     Decide,
     Refuse,
+    Confirm,
     /// Lose leadership; what is in flight is decided by the next leader or never.
     Lose {
         survives: bool,
@@ -271,6 +320,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Poll),
         4 => Just(Step::Decide),
         1 => Just(Step::Refuse),
+        2 => Just(Step::Confirm),
         1 => any::<bool>().prop_map(|survives| Step::Lose { survives }),
         2 => Just(Step::Lead),
     ];
@@ -308,6 +358,7 @@ proptest! {
                         decided.extend(proposal.records);
                     }
                 }
+                Step::Confirm => subject.confirm(),
                 Step::Lead => if proposed.is_none() { subject.log.handle_leading(); },
             }
             answered += subject.answers().len();

@@ -115,6 +115,39 @@ fn commits_under_way_are_unknown_and_then_one_or_the_other() {
 }
 
 #[test]
+fn a_deposed_coordinator_tells_no_offsets() {
+    let mut lab = Lab::new();
+    let claim = Claim { group: "g".into(), generation: -1, ..Claim::default() };
+    assert_eq!(lab.send_commit(&claim, 1).now(), Ok(vec![Ok(())]));
+    // Nobody answers any more: it was deposed, and others may have committed since.
+    lab.confirming = false;
+    let fetch = || Fetch { group: "g".into(), partitions: Some(vec![partition("t", 0)]) };
+    let mut first = lab.ask(|reply| GroupRequest::Fetch(fetch(), reply));
+    let mut second = lab.ask(|reply| GroupRequest::Fetch(fetch(), reply));
+    let mut absent = lab.ask(|reply| GroupRequest::Delete(vec!["absent".into()], reply));
+    lab.pass(1_000);
+    assert!(first.is_waiting() && second.is_waiting() && absent.is_waiting());
+    lab.take_over();
+    assert_eq!(first.now(), Err(GroupError::NotCoordinator));
+    assert_eq!(second.now(), Err(GroupError::NotCoordinator));
+    assert_eq!(absent.now(), Err(GroupError::NotCoordinator));
+    lab.confirming = true;
+    assert_eq!(lab.committed("g"), Some(1), "its successor knows");
+}
+
+#[test]
+fn without_a_quorum_offsets_are_not_available() {
+    let mut lab = Lab::new();
+    lab.confirming = false;
+    let fetch = Fetch { group: "g".into(), partitions: None };
+    let waiting = lab.ask(|reply| GroupRequest::Fetch(fetch, reply));
+    lab.coordinator.handle_unconfirmed();
+    assert_eq!(waiting.now(), Err(GroupError::NotAvailable));
+    lab.confirming = true;
+    assert_eq!(lab.fetch_all("g"), []);
+}
+
+#[test]
 fn requests_before_the_log_is_read_are_told_so() {
     let mut lab = Lab::new();
     let state = GroupsState::default();
