@@ -9,6 +9,7 @@ mod support;
 
 mod admin;
 mod client;
+mod coordinator;
 mod corpus;
 mod endure;
 mod groups;
@@ -16,8 +17,11 @@ mod install;
 mod kcat;
 mod libraries;
 mod matrix;
+mod members;
+mod offsets_log;
 mod real_text;
 mod tools;
+mod world;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

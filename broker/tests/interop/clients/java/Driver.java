@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
+import java.io.File;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
@@ -26,8 +27,10 @@ import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.RangeAssignor;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -60,6 +63,7 @@ public final class Driver {
                 case "consume" -> results.add(driver.consume(job));
                 case "group" -> results.add(driver.group(job));
                 case "endure" -> results.add(driver.endure(job));
+                case "follow" -> results.add(driver.follow(job));
                 case "admin" -> results.add(driver.admin(job.get("topic").asText()));
                 case "tool" -> results.add(driver.tool(job));
                 default -> throw new IllegalArgumentException("unknown job " + job.get("do"));
@@ -169,6 +173,31 @@ public final class Driver {
         ArrayNode result = JSON.createArrayNode();
         places.forEach(place -> result.add(JSON.createArrayNode().add(place.get(0)).add(place.get(1))));
         return result;
+    }
+
+    /** Reads as a member until the file "stop" is there, whatever happens to brokers meanwhile. */
+    private ArrayNode follow(JsonNode job) {
+        String assignor = switch (job.get("assignor").asText()) {
+            case "range" -> RangeAssignor.class.getName();
+            case "cooperative-sticky" -> CooperativeStickyAssignor.class.getName();
+            default -> throw new IllegalArgumentException("unknown assignor " + job.get("assignor"));
+        };
+        Map<String, Object> config = Map.of("bootstrap.servers", bootstrap, "group.id", job.get("group").asText(),
+            "partition.assignment.strategy", assignor, "auto.offset.reset", "earliest",
+            "auto.commit.interval.ms", job.get("commit_ms").asInt(), "session.timeout.ms", job.get("session_ms").asInt(),
+            "heartbeat.interval.ms", job.get("commit_ms").asInt());
+        File stop = new File(job.get("stop").asText());
+        ArrayNode places = JSON.createArrayNode();
+        ByteArrayDeserializer deserializer = new ByteArrayDeserializer();
+        try (var consumer = new KafkaConsumer<>(config, deserializer, deserializer)) {
+            consumer.subscribe(List.of(job.get("topic").asText()));
+            while (!stop.exists()) {
+                for (var record : consumer.poll(Duration.ofMillis(100))) {
+                    places.add(JSON.createArrayNode().add(record.partition()).add(record.offset()));
+                }
+            }
+        }
+        return places;
     }
 
     /** Writes numbers and reads them at the same time, whatever happens to brokers meanwhile. */

@@ -1,5 +1,6 @@
 """Driver of confluent-kafka (librdkafka)."""
 
+import os
 import threading
 import time
 
@@ -107,6 +108,29 @@ def group(bootstrap, job):
     return reader.result()
 
 
+def follow(bootstrap, job):
+    """Reads as a member until the file "stop" is there, whatever happens to brokers meanwhile."""
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap,
+        "group.id": job["group"],
+        "partition.assignment.strategy": job["assignor"],
+        "auto.offset.reset": "earliest",
+        "auto.commit.interval.ms": job["commit_ms"],
+        "session.timeout.ms": job["session_ms"],
+        "heartbeat.interval.ms": job["commit_ms"],
+    })
+    consumer.subscribe([job["topic"]])
+    places = []
+    while not os.path.exists(job["stop"]):
+        message = consumer.poll(0.1)
+        if message is not None and message.error() is None:
+            places.append([message.partition(), message.offset()])
+        # Anything else it deals with itself.
+        assert message is None or message.error() is None or not message.error().fatal()
+    consumer.close()
+    return places
+
+
 def endure(bootstrap, job):
     """Writes numbers and reads them at the same time, whatever happens to brokers meanwhile."""
     count, seen = job["count"], []
@@ -189,5 +213,10 @@ def admin(bootstrap, job):
 
 
 driver.run({
-    "produce": produce, "consume": consume, "endure": endure, "group": group, "admin": admin,
+    "produce": produce,
+    "consume": consume,
+    "endure": endure,
+    "follow": follow,
+    "group": group,
+    "admin": admin,
 })

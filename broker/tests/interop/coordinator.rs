@@ -1,0 +1,251 @@
+//! Groups in a cluster of three while their coordinator is killed: members go on without a restart,
+//! every record is processed at least once, committed offsets never go back, and no partition has
+//! two owners in one generation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::GroupId;
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestGroup};
+use synod_client::consumer::Assignor;
+use synod_client::producer::{Producer, ProducerConfig, ProducerRecord};
+use synod_client::{ClientConfig, Cluster};
+use tokio::sync::watch;
+
+use crate::client::Client;
+use crate::members::{Job, Library, Member};
+use crate::offsets_log::OffsetsLog;
+use crate::support::wire::{Connection, text};
+use crate::world::{PATIENCE, World, id};
+
+const PARTITIONS: i32 = 6;
+
+/// Time from one record to the next.
+const PACE: Duration = Duration::from_millis(3);
+
+/// The pause between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// What a group committed, by partition.
+type Committed = BTreeMap<i32, i64>;
+
+/// How often the coordinator dies.
+fn kill_count() -> u64 {
+    std::env::var("SYNOD_GROUP_KILLS").map_or(2, |count| count.parse().expect("a number"))
+}
+
+/// Writes numbers to all partitions in turn until told to stop; each must be acknowledged.
+async fn write(brokers: Vec<String>, topic: String, stop: watch::Receiver<bool>) {
+    let cluster = Cluster::connect(ClientConfig::new(brokers)).await.expect("a broker answers");
+    let producer = Producer::new(cluster, ProducerConfig::default()).expect("a producer");
+    let mut deliveries = Vec::new();
+    for number in 0.. {
+        if *stop.borrow() {
+            break;
+        }
+        let record = ProducerRecord::new(topic.as_str())
+            .partition(number % PARTITIONS)
+            .value(number.to_string());
+        deliveries.push(producer.send(record).await.expect("taken"));
+        tokio::time::sleep(PACE).await;
+    }
+    for delivery in deliveries {
+        delivery.await.expect("written");
+    }
+}
+
+/// A group at work.
+struct Scene {
+    world: World,
+    job: Job,
+    members: Vec<Member>,
+    /// The most that was ever seen to be committed.
+    seen: Committed,
+}
+
+impl Scene {
+    fn start(name: &str, assignor: Assignor, libraries: &[Library]) -> Scene {
+        let world = World::start_with(&["--set", "groups.initial_rebalance_delay=500ms"]);
+        let stop = world.directory.path().join("stop");
+        let job = Job { topic: "load".into(), group: name.into(), assignor, stop };
+        world.create(&job.topic, PARTITIONS);
+        let start = |library: &Library| Member::start(*library, &job, &world);
+        let members = libraries.iter().map(start).collect();
+        Scene { world, job, members, seen: Committed::new() }
+    }
+
+    fn coordinator(&self) -> i32 {
+        let group = self.world.admin.group(&self.job.group);
+        self.world.runtime.block_on(group).expect("the group is known").coordinator
+    }
+
+    /// Sees what is committed now; it must be no less than ever before.
+    fn look(&mut self) -> i64 {
+        let offsets = self.world.admin.group_offsets(&self.job.group);
+        let offsets = self.world.runtime.block_on(offsets).expect("a coordinator answers");
+        let now = offsets.into_iter().map(|(at, offset)| (at.partition, offset.offset)).collect();
+        self.compare(now);
+        self.seen.values().sum()
+    }
+
+    fn compare(&mut self, now: Committed) {
+        for (partition, before) in &self.seen {
+            let offset = now.get(partition).copied().unwrap_or(-1);
+            assert!(offset >= *before, "partition {partition} goes from {before} to {offset}");
+        }
+        self.seen = now;
+    }
+
+    fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Scene) -> bool) -> Duration {
+        let started = Instant::now();
+        while !is_so(self) {
+            assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+            let ended = self.members.iter().find(|member| member.has_ended());
+            assert!(ended.is_none(), "{what}: {ended:?} ended");
+            thread::sleep(LOOK_PAUSE);
+        }
+        started.elapsed()
+    }
+
+    /// Waits until every partition has moved on from where it stands.
+    fn until_all_move(&mut self, what: &str) -> Duration {
+        self.look();
+        let before = self.seen.clone();
+        self.until(what, |scene| {
+            scene.look();
+            (0..PARTITIONS).all(|at| scene.seen.get(&at) > before.get(&at))
+        })
+    }
+
+    fn until_stable(&mut self) {
+        let count = self.members.len();
+        self.until("the group is stable", |scene| {
+            let group = scene.world.admin.group(&scene.job.group);
+            let group = scene.world.runtime.block_on(group);
+            group.is_ok_and(|group| group.state == "Stable" && group.members.len() == count)
+        });
+    }
+
+    /// Lets the members finish, and judges all that happened.
+    fn judge(mut self) {
+        let end = |scene: &Scene, at| scene.world.end(&scene.job.topic, at);
+        let ends: Committed = (0..PARTITIONS).map(|at| (at, end(&self, at))).collect();
+        self.until("all is processed", |scene| {
+            scene.look();
+            scene.seen == ends
+        });
+        File::create(&self.job.stop).expect("the sign to stop");
+        let mut processed = BTreeSet::new();
+        let mut count = 0;
+        for member in std::mem::take(&mut self.members) {
+            let places = member.join();
+            assert!(!places.is_empty(), "a member got nothing to do");
+            count += places.len();
+            processed.extend(places);
+        }
+        let all: BTreeSet<(i32, i64)> =
+            ends.iter().flat_map(|(at, end)| (0..*end).map(|offset| (*at, offset))).collect();
+        let missing: Vec<_> = all.difference(&processed).take(10).collect();
+        assert!(missing.is_empty(), "never processed: {missing:?} …");
+        let log = OffsetsLog::read(&self.world, &self.job.group);
+        assert!(log.faults.is_empty(), "{:#?}", log.faults);
+        assert_eq!(log.committed, ends, "the log agrees with the coordinator");
+        let again = count - all.len();
+        let generations = log.generations();
+        println!("{} records, {again} of them again, {generations} generations", all.len());
+    }
+}
+
+/// Kills the coordinator again and again under load.
+fn goes_on(name: &str, assignor: Assignor, libraries: &[Library]) {
+    let mut scene = Scene::start(name, assignor, libraries);
+    let (stop, stopped) = watch::channel(false);
+    let load = write(scene.world.brokers.bootstrap(), scene.job.topic.clone(), stopped);
+    let load = scene.world.runtime.spawn(load);
+    scene.until_stable();
+    scene.until_all_move("members commit");
+    for _ in 0..kill_count() {
+        let victim = scene.coordinator();
+        scene.world.kill(victim);
+        let took = scene.until_all_move("the group goes on");
+        println!("FIGURE {name}: broker {victim} killed, all partitions go on after {took:?}");
+        scene.world.restart(victim);
+        scene.until_all_move("the group goes on after the restart");
+    }
+    stop.send(true).expect("the load runs");
+    scene.world.runtime.block_on(load).expect("everything is written");
+    scene.judge();
+}
+
+#[test]
+fn own_members_go_on_when_their_coordinator_is_killed() {
+    goes_on("own", Assignor::Range, &[Library::Own; 3]);
+}
+
+#[test]
+fn own_cooperative_members_go_on_when_their_coordinator_is_killed() {
+    goes_on("own-cooperative", Assignor::CooperativeSticky, &[Library::Own; 3]);
+}
+
+#[test]
+fn librdkafka_members_go_on_when_their_coordinator_is_killed() {
+    goes_on("librdkafka", Assignor::Range, &[Library::Other(Client::Confluent); 2]);
+}
+
+#[test]
+fn java_members_go_on_when_their_coordinator_is_killed() {
+    goes_on("java", Assignor::CooperativeSticky, &[Library::Other(Client::Java); 2]);
+}
+
+/// Members of three libraries in one group, whoever leads it.
+#[test]
+fn mixed_members_go_on_when_their_coordinator_is_killed() {
+    let libraries = [Library::Own, Library::Other(Client::Java), Library::Other(Client::Confluent)];
+    for assignor in [Assignor::Range, Assignor::CooperativeSticky] {
+        goes_on(&format!("mixed-{}", assignor.name()), assignor, &libraries);
+    }
+}
+
+/// A coordinator that was replaced and does not know it yet tells nothing that is out of date.
+#[test]
+fn a_deposed_coordinator_answers_nothing_stale() {
+    const CONNECTIONS: usize = 20;
+    let mut scene = Scene::start("deposed", Assignor::Range, &[Library::Own]);
+    let (stop, stopped) = watch::channel(false);
+    let load = write(scene.world.brokers.bootstrap(), scene.job.topic.clone(), stopped);
+    let load = scene.world.runtime.spawn(load);
+    scene.until_all_move("members commit");
+    for _ in 0..kill_count() {
+        let deposed = scene.coordinator();
+        let address = scene.world.brokers.kafka(id(deposed)).to_string();
+        let mut connections: Vec<_> =
+            (0..CONNECTIONS).map(|_| Connection::open(&address)).collect();
+        scene.world.brokers.pause(id(deposed));
+        scene.until_all_move("the group goes on");
+        let group = GroupId(text(&scene.job.group));
+        let group = OffsetFetchRequestGroup::default().with_group_id(group).with_topics(None);
+        let request = OffsetFetchRequest::default().with_groups(vec![group]);
+        for connection in &mut connections {
+            connection.send(8, &request).expect("the kernel takes it");
+        }
+        scene.world.brokers.resume(id(deposed));
+        let mut answers = 0;
+        for connection in &mut connections {
+            let Ok((_, answer)) = connection.receive::<OffsetFetchRequest>(8) else { continue };
+            let group = &answer.groups[0];
+            if group.error_code == 0 {
+                let partitions = group.topics.iter().flat_map(|topic| &topic.partitions);
+                let now = partitions.map(|one| (one.partition_index, one.committed_offset));
+                scene.compare(now.collect());
+                answers += 1;
+            }
+        }
+        println!("broker {deposed} answered {answers} of {CONNECTIONS}");
+        scene.until_all_move("the group goes on after the pause");
+    }
+    stop.send(true).expect("the load runs");
+    scene.world.runtime.block_on(load).expect("everything is written");
+    scene.judge();
+}
