@@ -151,8 +151,9 @@ impl Log {
     }
 
     /// Acknowledged offsets that are known to be unreadable: those found at the start, anywhere in
-    /// the log, and those found by upkeep since. A replica must not vote on them before they are
-    /// repaired. Batches between and behind them can be read, and appended.
+    /// the log, and those found by upkeep and by readers since. A replica must not
+    /// vote on them before they are repaired. Batches between and behind them can be read, and
+    /// appended.
     pub fn corrupt(&self) -> &[Range<u64>] {
         &self.corrupt
     }

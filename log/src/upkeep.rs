@@ -1,6 +1,7 @@
 //! Background upkeep of a log: preparing space, storing hints, sealing, removing.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -122,9 +123,7 @@ impl Log {
             }
             Err(LogError::Corrupt { path, position, offsets, reason }) => {
                 tracing::error!(path = %path.display(), position, ?offsets, %reason, "corrupt");
-                if !self.corrupt.contains(&offsets) {
-                    self.corrupt.push(offsets);
-                }
+                self.note_corrupt(offsets);
                 Ok(())
             }
             Err(LogError::Io { path, source }) => {
@@ -135,9 +134,19 @@ impl Log {
         }
     }
 
-    /// Lets time pass: forgets expired producers, and prepares less space for a partition that is
-    /// written less. `now_ms` is the process's own time, which begins anywhere and never jumps.
+    fn note_corrupt(&mut self, offsets: Range<u64>) {
+        if !self.corrupt.contains(&offsets) {
+            self.corrupt.push(offsets);
+        }
+    }
+
+    /// Lets time pass: hears what readers found damaged, forgets expired producers, and prepares
+    /// less space for a partition that is written less. `now_ms` is the process's own time, which
+    /// begins anywhere and never jumps.
     pub fn tick(&mut self, now_ms: u64) {
+        for offsets in self.shared.take_damage() {
+            self.note_corrupt(offsets);
+        }
         self.producers.expire(now_ms, self.config.producer_expiration_ms);
         if !std::mem::take(&mut self.upkeep.prepared_since_tick) {
             self.upkeep.step = (self.upkeep.step / 2).max(PREPARE_UNIT as u32);

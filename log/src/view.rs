@@ -1,8 +1,9 @@
 //! Reading a log from any thread, beside the writer.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 
@@ -11,6 +12,10 @@ use crate::epochs::EpochHistory;
 use crate::log_error::{Damage, LogError, LogResult};
 use crate::reader::{Next, Reader};
 use crate::segment::Segment;
+
+/// Damaged ranges that readers may have reported and the owner not yet taken; what is beyond is
+/// reported by those who read it next.
+const DAMAGE_REPORTS: usize = 16;
 
 /// What the owner of a log shares with its readers.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ pub(crate) struct Shared {
     start: AtomicU64,
     /// Counts truncations: what a reader found damaged may only have been cut meanwhile.
     generation: AtomicU64,
+    /// What readers found damaged since the owner last asked.
+    damaged: Mutex<Vec<Range<u64>>>,
 }
 
 impl Shared {
@@ -31,6 +38,7 @@ impl Shared {
             epochs: RwLock::new(Arc::new(epochs)),
             start: AtomicU64::new(start),
             generation: AtomicU64::new(0),
+            damaged: Mutex::default(),
         }
     }
 
@@ -71,6 +79,18 @@ impl Shared {
 
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    fn note_damage(&self, offsets: &Range<u64>) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if !offsets.is_empty() && damaged.len() < DAMAGE_REPORTS && !damaged.contains(offsets) {
+            damaged.push(offsets.clone());
+        }
+    }
+
+    /// What readers found damaged since the last call.
+    pub(crate) fn take_damage(&self) -> Vec<Range<u64>> {
+        std::mem::take(&mut *self.damaged.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -292,7 +312,9 @@ impl LogView {
     }
 
     /// Damage that is found while the log is truncated, or a file that is gone because its segment
-    /// was deleted, is no damage: look again.
+    /// was deleted, is no damage: look again. The owner hears of what is, by [`Log::corrupt`].
+    ///
+    /// [`Log::corrupt`]: crate::Log::corrupt
     fn retry<T>(&self, read: impl Fn() -> LogResult<T>) -> LogResult<T> {
         loop {
             let (generation, start) = (self.shared.generation(), self.start());
@@ -305,7 +327,12 @@ impl LogView {
                     let reason = Damage::Missing;
                     return Err(LogError::Corrupt { path, position: 0, offsets, reason });
                 }
-                other => return other,
+                other => {
+                    if let Err(LogError::Corrupt { offsets, .. }) = &other {
+                        self.shared.note_damage(offsets);
+                    }
+                    return other;
+                }
             }
         }
     }

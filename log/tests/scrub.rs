@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use support::{BatchSpec, run_background, small_config, sync};
-use synod_log::Log;
 use synod_log::memory::MemoryStorage;
 use synod_log::storage::Storage;
+use synod_log::{Log, LogError};
 
 /// A log of several sealed segments, all synced and sealed.
 fn filled() -> (Arc<MemoryStorage>, Log) {
@@ -58,4 +58,28 @@ fn a_log_without_sealed_segments_has_nothing_to_scrub() {
     let mut log = Log::create(twin, Path::new("/p"), small_config()).expect("created");
     assert!(!log.scrub_next());
     assert!(log.poll_background().is_none());
+}
+
+#[test]
+fn damage_that_a_reader_finds_is_known_to_the_owner_with_the_next_tick() {
+    let (twin, mut log) = filled();
+    let names = twin.list(Path::new("/p")).expect("listed");
+    let second = names.iter().filter(|e| e.name.ends_with(".log")).nth(1).expect("a second");
+    let base: u64 = second.name.trim_end_matches(".log").parse().expect("a base offset");
+    twin.flip_bit(&Path::new("/p").join(&second.name), 500, 3).expect("flipped");
+    let view = log.view();
+    let read = |from| view.read(from, 100, true, view.end());
+    assert!(read(0).is_ok());
+    log.tick(0);
+    assert!(log.corrupt().is_empty(), "nobody has read it");
+    for _ in 0..3 {
+        assert!(matches!(read(base), Err(LogError::Corrupt { .. })));
+    }
+    // The batches before it are read without an error.
+    assert!(view.read(base - 10, 1 << 20, true, view.end()).is_ok());
+    assert!(log.corrupt().is_empty(), "the owner has not looked");
+    log.tick(1000);
+    log.tick(2000);
+    let [found] = log.corrupt() else { panic!("once, not {:?}", log.corrupt()) };
+    assert_eq!(*found, base..base + 10, "the damaged batch");
 }
