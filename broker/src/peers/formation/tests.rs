@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::super::{Incarnation, Own, Peers};
@@ -18,6 +19,8 @@ type Formed = Result<Membership, FormationError>;
 struct Voter {
     peers: Peers,
     formed: JoinHandle<Formed>,
+    /// Rounds of dials after which it was not formed yet.
+    rounds: watch::Receiver<usize>,
 }
 
 async fn bind(count: usize) -> Vec<(TcpListener, SocketAddr)> {
@@ -51,12 +54,13 @@ fn start(listener: TcpListener, own: Own) -> Voter {
     let peers = Peers::new(own, Arc::new(Metrics::new()));
     peers.listen(listener);
     let forming = peers.clone();
+    let (round, rounds) = watch::channel(0);
     let formed = tokio::spawn(async move {
-        let membership = forming.form(&|_| {}).await?;
+        let membership = forming.form(&|_| round.send_modify(|count| *count += 1)).await?;
         forming.join(&membership);
         Ok(membership)
     });
-    Voter { peers, formed }
+    Voter { peers, formed, rounds }
 }
 
 async fn result(voter: &mut Voter) -> Formed {
@@ -81,8 +85,11 @@ async fn voters_form_one_cluster_once_all_are_there() {
         .zip(bound)
         .map(|(node, (listener, _))| start(listener, own(node, node as u8 * 10, &list)))
         .collect();
-    tokio::time::sleep(FORMATION_ROUND * 3).await;
-    assert!(voters.iter().all(|voter| !voter.formed.is_finished()), "one is missing");
+    for voter in &mut voters {
+        let three = voter.rounds.wait_for(|count| *count >= 3);
+        let three = tokio::time::timeout(PATIENCE, three).await.expect("in time");
+        three.expect("not formed: one is missing");
+    }
     voters.push(start(late, own(3, 30, &list)));
     let first = result(&mut voters[0]).await.expect("formed");
     for voter in &mut voters[1..] {
