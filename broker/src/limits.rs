@@ -128,9 +128,10 @@ pub(crate) const FRAME_SIZE_CEILING: usize = 1 << 30;
 /// `message_size`.
 pub(crate) const REPLICA_MESSAGE_SIZE: usize = 4 << 20;
 
-/// Largest header of a frame between brokers. The longest are lists of batches: at some 70 bytes
-/// for the smallest batch, a message of [`REPLICA_MESSAGE_SIZE`] describes about 60,000 of them.
-pub(crate) const PEER_HEADER_SIZE: usize = 4 << 20;
+/// Largest header of a frame between brokers. The longest are requests to the controller and its
+/// answers ([`CONTROL_BODY_SIZE`]); lists of batches take less: at some 70 bytes for the smallest
+/// batch, a message of [`REPLICA_MESSAGE_SIZE`] describes about 60,000 of them.
+pub(crate) const PEER_HEADER_SIZE: usize = 12 << 20;
 
 /// Largest payload of a frame between brokers.
 pub(crate) const PEER_PAYLOAD_SIZE: usize = REPLICA_MESSAGE_SIZE + FRAME_SIZE_CEILING;
@@ -141,8 +142,15 @@ pub(crate) const PEER_PACK_SIZE: usize = 1 << 20;
 /// Largest frame before a connection between brokers is introduced.
 pub(crate) const HELLO_FRAME_SIZE: usize = 8 << 10;
 
-/// Largest request to the controller, and largest answer, that is sent to another broker.
-pub(crate) const CONTROL_BODY_SIZE: usize = 1 << 20;
+/// Largest request to the controller, and largest answer, that is sent to another broker. The most
+/// partitions that one request may create (10,000), each in a topic of its own with a name of 249
+/// bytes, take about 5 MB with the answer's description of each.
+pub(crate) const CONTROL_BODY_SIZE: usize = 8 << 20;
+
+/// Partitions of which a shard speaks in one request to the controller; the rest comes later.
+pub(crate) const APPEAL_PARTITIONS: usize = 16 << 10;
+
+const _: () = assert!(APPEAL_PARTITIONS * 128 < CONTROL_BODY_SIZE);
 
 /// Messages that wait for one connection to a peer; more are dropped.
 pub(crate) const LINK_QUEUE_COUNT: usize = 16 << 10;

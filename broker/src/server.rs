@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::broker::{Broker, BrokerParts, DeletedTopics};
 use crate::config::Config;
-use crate::control::{Control, ControlParts, GroupParts, METADATA_KEY};
+use crate::control::{Control, ControlParts, GroupParts, METADATA_KEY, OpenedMetadata};
 use crate::http::{Health, HttpServer, Readiness};
 use crate::limits::{CONTROLLER_INBOX, SHARD_INBOX, START_TIMEOUT, STOP_TIMEOUT, WAITING_WARNING};
 use crate::metadata::request::RegisterBroker;
@@ -122,7 +122,7 @@ impl Server {
     fn start(entry: Entry) -> Result<Server, ServeError> {
         let Entry { config, metrics, health, listeners, http, peers, incarnation, claimed } = entry;
         health.set(Readiness::Starting("opening partitions".into()));
-        let storage = open_storage(&config, claimed)?;
+        let storage = open_storage(&config, claimed, &metrics)?;
         let statics = Arc::new(StaticConfigs::new(&config)?);
         let (publisher, image) = ImagePublisher::new(MetadataImage::default());
         let (controller, requests) = ControllerHandle::new(CONTROLLER_INBOX);
@@ -148,7 +148,7 @@ impl Server {
             leftovers,
             kafka_address: listeners.kafka_address,
         }));
-        let (log, replica, view) = open_metadata(&storage, &broker)?;
+        let OpenedMetadata { log, replica, view } = open_metadata(&storage, &broker)?;
         let group = GroupParts {
             log,
             replica,

@@ -104,6 +104,9 @@ pub enum NotDone {
     /// The log refused the records; nothing was proposed.
     #[error("the log takes no records at the moment")]
     Refused,
+    /// The request cannot be passed on to the broker that leads; nothing was proposed.
+    #[error("the request is too large to be passed on to the controller: ask for less at a time")]
+    TooLarge,
     /// The records were proposed and may or may not be decided later.
     #[error("leadership was lost before the outcome was known")]
     Unknown,

@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use synod_log::Log;
+use bytes::Bytes;
 use synod_log::key::PartitionKey;
+use synod_log::{Log, LogError};
 use synod_paxos::{
     Ballot, Election, ElectionConfig, ElectionOutput, NodeId, Replica, ReplicaSet, Role,
 };
@@ -16,6 +17,7 @@ use synod_wire::batch::Batches;
 
 use super::codec::{decode, encode};
 use super::form::{self, AnswerForm, RequestForm};
+use super::open::OpenedMetadata;
 use super::registering::Registering;
 use super::released::{Origin, Released};
 use super::requests::{Controller, Out, Requests};
@@ -205,6 +207,15 @@ impl Group {
         self.requests.has_room()
     }
 
+    /// Goes on with a replica whose files were opened anew, after the last one had to stop. What is
+    /// folded stays so: it was decided.
+    pub(crate) fn reopen(&mut self, opened: OpenedMetadata) {
+        assert!(self.partition.has_ended(), "a replica in service is not replaced");
+        let OpenedMetadata { log, replica, view } = opened;
+        self.partition = Partition::new(METADATA_KEY, log, replica, view, Marks::BeforeAnswers);
+        self.tell_role();
+    }
+
     // ---- outputs -----------------------------------------------------------------------------
 
     /// The metadata group's replica: completed writes are reported to it directly.
@@ -293,7 +304,7 @@ impl Group {
                     let heartbeat = self.heartbeat(heartbeat);
                     self.out.push((to, ControlMessage::Heartbeat(heartbeat)));
                 }
-                ElectionOutput::Campaign { .. } if self.leaving => {}
+                ElectionOutput::Campaign { .. } if self.leaving || self.partition.has_ended() => {}
                 ElectionOutput::Campaign { ballot } => {
                     tracing::info!(%ballot, "standing for election to lead the metadata group");
                     self.partition.appoint(ballot, self.voters.clone(), effects)?;
@@ -315,7 +326,7 @@ impl Group {
     fn heartbeat(&self, mut election: synod_paxos::Heartbeat) -> BrokerHeartbeat {
         // A leader whose followers do not answer is none, whatever it hears.
         let unanswered = matches!(self.told.0, Role::Leader { quorum: false, .. });
-        if unanswered || self.leaving {
+        if unanswered || self.leaving || self.partition.has_ended() {
             election.quorum = false;
             election.follows = election.follows.filter(|ballot| ballot.node != self.me);
         }
@@ -345,14 +356,11 @@ impl Group {
         let mut responses = Vec::new();
         let supervise = self.is_controller();
         while self.log.end() < decided_end {
-            let view = self.partition.view().log();
-            let slice = view.read(self.log.end(), READ_SIZE, true, decided_end)?;
-            if slice.batches.is_empty() {
-                // Only what can be read is shown as decided; never spin if that fails.
-                tracing::error!(end = self.log.end(), decided_end, "decided records are missing");
+            let batches = self.read_decided(decided_end)?;
+            if batches.is_empty() {
                 break;
             }
-            for bytes in slice.batches {
+            for bytes in batches {
                 for batch in Batches::new(bytes) {
                     let (base, records) = batch
                         .map_err(StateError::from)
@@ -377,6 +385,28 @@ impl Group {
         }
         self.requests.handle_applied(self.log.end());
         Ok(())
+    }
+
+    /// The decided batches that come next; none if they cannot be read now.
+    fn read_decided(&mut self, decided_end: u64) -> Result<Vec<Bytes>, PartitionError> {
+        let end = self.log.end();
+        match self.partition.view().log().read(end, READ_SIZE, true, decided_end) {
+            Ok(slice) => {
+                if slice.batches.is_empty() {
+                    // Only what can be read is shown as decided; never spin if that fails.
+                    tracing::error!(end, decided_end, "decided records are missing");
+                }
+                Ok(slice.batches)
+            }
+            // The others have it: what is folded so far holds, and goes on once it is repaired.
+            Err(LogError::Corrupt { offsets, .. })
+                if self.voters.members().nth(1).is_some() && !offsets.is_empty() =>
+            {
+                self.partition.handle_unreadable(offsets);
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Takes control: forms the cluster where there is none, and registers this broker's new life.
@@ -429,7 +459,7 @@ impl Group {
     }
 
     /// Takes another broker's request, if this broker leads the round that it was sent to.
-    fn serve(&mut self, from: NodeId, id: u64, body: &bytes::Bytes) {
+    fn serve(&mut self, from: NodeId, id: u64, body: &Bytes) {
         let form: RequestForm = match form::decode(body) {
             Ok(form) => form,
             Err(error) => {

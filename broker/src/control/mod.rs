@@ -8,6 +8,7 @@
 mod codec;
 mod form;
 mod group;
+mod open;
 mod registering;
 mod released;
 mod requests;
@@ -17,15 +18,15 @@ mod supervisor;
 mod tests;
 
 use synod_log::key::PartitionKey;
-use synod_paxos::NodeId;
 use tokio::sync::mpsc;
 
 use crate::metadata::ControllerRequest;
-use crate::partition::{Effects, Partition, PartitionError};
-use crate::peers::{ControlLinks, ControlMessage};
-use crate::shard::unix_time_ms;
+use crate::partition::{Effects, EndReason, Ended, Partition, PartitionError};
+use crate::peers::{ControlLinks, Received};
+use crate::shard::{Copies, OpenError, Past, unix_time_ms};
 
 pub(crate) use group::{Group, GroupParts, METADATA_KEY};
+pub(crate) use open::{OpenedMetadata, open_metadata};
 
 /// Requests and messages that are taken from their queues at a time.
 const TURN: usize = 256;
@@ -36,7 +37,7 @@ pub(crate) struct ControlParts {
     pub(crate) group: GroupParts,
     pub(crate) requests: mpsc::Receiver<ControllerRequest>,
     /// What other brokers say on their control connections.
-    pub(crate) incoming: mpsc::Receiver<(NodeId, ControlMessage)>,
+    pub(crate) incoming: mpsc::Receiver<Received>,
     pub(crate) links: ControlLinks,
 }
 
@@ -45,8 +46,10 @@ pub(crate) struct ControlParts {
 pub(crate) struct Control {
     group: Group,
     requests: Inbox<ControllerRequest>,
-    incoming: Inbox<(NodeId, ControlMessage)>,
+    incoming: Inbox<Received>,
     links: ControlLinks,
+    /// The replica is being opened anew, or cannot be.
+    reopening: bool,
 }
 
 impl Control {
@@ -56,6 +59,7 @@ impl Control {
             requests: Inbox::new(parts.requests),
             incoming: Inbox::new(parts.incoming),
             links: parts.links,
+            reopening: false,
         }
     }
 
@@ -106,7 +110,7 @@ impl Control {
     /// # Errors
     /// The log failed, or holds what cannot be folded.
     pub(crate) fn step(&mut self, effects: &mut Effects) -> Result<(), PartitionError> {
-        for (from, message) in self.incoming.taken.drain(..) {
+        for (from, message, _share) in self.incoming.taken.drain(..) {
             self.group.handle_message(from, message, effects)?;
         }
         for request in self.requests.taken.drain(..) {
@@ -117,6 +121,46 @@ impl Control {
             self.links.send(to, message);
         }
         Ok(())
+    }
+
+    /// Ages the metadata log.
+    ///
+    /// # Errors
+    /// The log failed.
+    pub(crate) fn upkeep(
+        &mut self,
+        now_ms: i64,
+        effects: &mut Effects,
+    ) -> Result<(), PartitionError> {
+        self.partition().upkeep(now_ms, false, effects)
+    }
+
+    /// If the replica had to stop and nothing of it is under way: what it is to be opened anew
+    /// with, told once. One that found the disk full waits for space.
+    pub(crate) fn poll_reopening(&mut self, has_space: impl FnOnce() -> bool) -> Option<Past> {
+        if self.reopening {
+            return None;
+        }
+        let Ended { reason, journaled, corrupt } = self.partition().poll_ended()?;
+        if reason == EndReason::DiskFull && !has_space() {
+            return None;
+        }
+        self.reopening = true;
+        // Only whoever has peers to go on with stops.
+        Some(Past { journaled, corrupt, copies: Copies::Several })
+    }
+
+    /// The replica's files were opened anew, or could not be.
+    pub(crate) fn handle_reopened(&mut self, result: Result<OpenedMetadata, OpenError>) {
+        match result {
+            Ok(opened) => {
+                tracing::info!("the metadata log is open again");
+                self.group.reopen(opened);
+                self.reopening = false;
+            }
+            Err(error) if error.is_disk_full() => self.reopening = false,
+            Err(error) => tracing::error!(%error, "cannot open the metadata log"),
+        }
     }
 
     /// Closes the metadata log.

@@ -156,8 +156,7 @@ impl Requests {
             pending.deadline_tick = tick + OUTCOME_TICKS;
         }
         for id in too_large {
-            tracing::warn!("a request is too large to be passed on to the controller");
-            self.finish(id, Err(NotDone::Refused));
+            self.finish(id, Err(NotDone::TooLarge));
         }
         own
     }

@@ -135,7 +135,7 @@ impl From<NotDone> for GroupError {
             // An unknown outcome, too: whoever asks again asks the coordinator that knows.
             NotDone::NotLeading | NotDone::Unknown => GroupError::NotCoordinator,
             NotDone::Busy => GroupError::Busy,
-            NotDone::Refused => GroupError::NotAvailable,
+            NotDone::Refused | NotDone::TooLarge => GroupError::NotAvailable,
         }
     }
 }

@@ -199,6 +199,7 @@ fn not_done(reason: NotDone) -> AdminError {
     let kind = match reason {
         NotDone::NotLeading => AdminErrorKind::NotController,
         NotDone::Busy | NotDone::Refused => AdminErrorKind::Busy,
+        NotDone::TooLarge => AdminErrorKind::LimitExceeded,
         NotDone::Unknown => AdminErrorKind::OutcomeUnknown,
     };
     AdminError::new(kind, reason)

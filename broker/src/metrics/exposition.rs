@@ -150,6 +150,12 @@ impl Metrics {
             "Time that one sync of a file took.",
         );
         out.histogram("", &self.syncs);
+        out.family(
+            "synod_journal_sync_duration_seconds",
+            Kind::Histogram,
+            "Time that one write and sync of the journal of vows and durability marks took.",
+        );
+        out.histogram("", &self.journal_syncs);
         out.single(
             "synod_sync_failures_total",
             Kind::Counter,

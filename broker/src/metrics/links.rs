@@ -13,6 +13,8 @@ pub struct LinkMetrics {
     pub connected: Gauge,
     /// How often the connection was made.
     pub connections: Counter,
+    /// Frames that were sent.
+    pub frames: Counter,
     /// Bytes that wait to be sent.
     pub queued_size: Gauge,
     /// Messages dropped for want of a connection or of room.
@@ -42,7 +44,7 @@ impl Metrics {
             })
             .collect();
         type Pick = fn(&LinkMetrics) -> i64;
-        let families: [(&str, Kind, &str, Pick); 4] = [
+        let families: [(&str, Kind, &str, Pick); 5] = [
             (
                 "synod_peer_connected",
                 Kind::Gauge,
@@ -54,6 +56,12 @@ impl Metrics {
                 Kind::Counter,
                 "How often the connection to a peer was made.",
                 |link| link.connections.value() as i64,
+            ),
+            (
+                "synod_peer_sent_frames_total",
+                Kind::Counter,
+                "Frames sent to a peer; each holds the messages of one turn.",
+                |link| link.frames.value() as i64,
             ),
             (
                 "synod_peer_queued_bytes",

@@ -42,6 +42,8 @@ pub struct Metrics {
     pub connections: ConnectionMetrics,
     /// Time from the start of a file's sync to its return.
     pub syncs: Histogram,
+    /// Time that each write and sync of the journal took.
+    pub journal_syncs: Histogram,
     /// Syncs that failed; the process stops at the first, so this is read from its last breath.
     pub sync_failures: Counter,
 }
@@ -100,6 +102,7 @@ impl Metrics {
             peer_frames_refused: Counter::default(),
             connections: ConnectionMetrics::default(),
             syncs: Histogram::default(),
+            journal_syncs: Histogram::default(),
             sync_failures: Counter::default(),
         }
     }

@@ -328,6 +328,11 @@ impl Partition {
         self.end(EndReason::Left);
     }
 
+    /// Whether this incarnation ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
     /// If this incarnation ended and nothing of it is under way any more: what the next one begins
     /// with. The owner drops this one and opens the log anew.
     pub(crate) fn poll_ended(&self) -> Option<Ended> {

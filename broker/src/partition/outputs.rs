@@ -1,5 +1,7 @@
 //! Carrying out what the core asks for.
 
+use std::ops::Range;
+
 use synod_log::LogError;
 use synod_paxos::{Message, NodeId, Output, ReadId, Role, WriteId};
 
@@ -129,8 +131,13 @@ impl Partition {
             && !offsets.is_empty()
             && self.has_peers()
         {
-            self.corrupt.push(offsets);
-            self.end(EndReason::Corrupt);
+            self.handle_unreadable(offsets);
         }
+    }
+
+    /// Ends this incarnation because its owner found offsets that it cannot read, and peers have.
+    pub(crate) fn handle_unreadable(&mut self, offsets: Range<u64>) {
+        self.corrupt.push(offsets);
+        self.end(EndReason::Corrupt);
     }
 }

@@ -125,6 +125,7 @@ impl Carrier {
                 if let Err(error) = segments.write(&mut write, Some(PEER_STALL_TIMEOUT)).await {
                     return error;
                 }
+                self.metrics.frames.add(1);
             }
             self.metrics.queued_size.set(self.queue.size() as i64);
         }

@@ -17,6 +17,7 @@ use super::frame::FrameError;
 use super::hello::{Hello, HelloReply, Refusal, Session};
 use super::message::{Channel, ControlMessage};
 use super::reader::{Introduced, Receiver};
+use super::share::InboundShare;
 use super::socket;
 use crate::limits::{CONTROL_RECEIVED, HELLO_TIMEOUT, PEER_STRANGERS};
 use crate::metadata::ids::random_id;
@@ -30,8 +31,8 @@ pub(crate) struct Inbound {
     pub(crate) control: mpsc::Sender<Received>,
 }
 
-/// A control message, and who sent it.
-type Received = (NodeId, ControlMessage);
+/// A control message, who sent it, and the room that it takes until it is handled.
+pub(crate) type Received = (NodeId, ControlMessage, InboundShare);
 
 impl Inbound {
     /// The metadata group's inbox, and the end that the metadata group reads.

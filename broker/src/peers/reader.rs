@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::circle::Circle;
 use super::frame::{FrameDecoder, FrameError};
 use super::hello::Session;
+use super::listener::Received;
 use super::message::{Channel, ControlMessage, PartitionMessage};
 use super::pack::{Sequence, unpack};
 use super::share::{InboundRoom, InboundShare};
@@ -39,7 +40,7 @@ pub(super) enum Receiver {
     /// To the shard that owns the partition; the two sides may have different numbers of shards.
     Shards(Vec<ShardHandle>),
     /// To the metadata group, one by one.
-    Control(mpsc::Sender<(NodeId, ControlMessage)>),
+    Control(mpsc::Sender<Received>),
 }
 
 impl Introduced {
@@ -85,7 +86,7 @@ impl Introduced {
                 Receiver::Control(control) => {
                     for message in messages {
                         note_contact(&circle, from, &message);
-                        if control.send((from, message)).await.is_err() {
+                        if control.send((from, message, share.clone())).await.is_err() {
                             return Err(stopped());
                         }
                     }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A broker's part in the protocol, with what arrives at its metadata group.
 struct Side {
     peers: Peers,
-    control: mpsc::Receiver<(NodeId, ControlMessage)>,
+    control: mpsc::Receiver<Received>,
     _shards: mpsc::Receiver<Introduced>,
     metrics: Arc<Metrics>,
 }
@@ -91,7 +91,9 @@ async fn connected(side: &Side, peer: u32) {
 }
 
 async fn receive(side: &mut Side) -> (NodeId, ControlMessage) {
-    timeout(PATIENCE, side.control.recv()).await.expect("in time").expect("open")
+    let (from, message, _share) =
+        timeout(PATIENCE, side.control.recv()).await.expect("in time").expect("open");
+    (from, message)
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::event_loop::Shard;
 use super::events::{Event, Events};
 use crate::broker::Broker;
-use crate::limits::{NOMINATION_TICKS, RESIGN_INTERVAL};
+use crate::limits::{APPEAL_PARTITIONS, NOMINATION_TICKS, RESIGN_INTERVAL};
 use crate::metadata::request::{LedPartition, Resign, ReturnLeadership};
 use crate::metadata::{BrokerId, MetadataImage, TopicId};
 use crate::partition::{Partition, Resignation};
@@ -59,7 +59,8 @@ impl Appeals {
         }
         self.resigning = true;
         self.resign_again = now + RESIGN_INTERVAL;
-        let partitions = resignations.drain(..).map(|resignation| {
+        // What is beyond the bound is said again with the next tick.
+        let partitions = resignations.drain(..).take(APPEAL_PARTITIONS).map(|resignation| {
             let Resignation { key, round, reason } = resignation;
             tracing::info!(partition = %key, round, ?reason, "cannot lead");
             (TopicId::from_bytes(key.topic), key.partition, round, reason)
@@ -97,7 +98,8 @@ impl Shard {
         let me = self.broker.id();
         let image = self.reconciler.image();
         let due = self.partitions.values().filter_map(|partition| nominee(partition, image, me));
-        self.appeals.nominate(&self.broker, due.collect());
+        let due = due.take(APPEAL_PARTITIONS).collect();
+        self.appeals.nominate(&self.broker, due);
     }
 }
 

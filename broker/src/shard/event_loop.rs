@@ -188,6 +188,11 @@ impl Shard {
                 }
             }
             Event::Opened(opened) => self.install(*opened)?,
+            Event::MetadataOpened(result) => {
+                if let Some(control) = &mut self.control {
+                    control.handle_reopened(*result);
+                }
+            }
             Event::GroupsLoaded(key, round, loaded) => self.groups_loaded(key, round, *loaded),
             Event::Deleted(key) => self.reconciler.deleted(&self.storage, key),
             Event::Answered(appeal) => self.appeals.answered(appeal),
@@ -196,7 +201,10 @@ impl Shard {
     }
 
     /// A partition of this shard, the metadata group's included, and where its effects go.
-    fn partition(&mut self, key: PartitionKey) -> Option<(&mut Partition, &mut Effects)> {
+    pub(super) fn partition(
+        &mut self,
+        key: PartitionKey,
+    ) -> Option<(&mut Partition, &mut Effects)> {
         let own = self.control.as_mut().map(Control::partition).filter(|own| own.key() == key);
         let partition = match own {
             Some(own) => Some(own),

@@ -10,7 +10,9 @@ use tokio::sync::Notify;
 
 use super::appeals::Appeal;
 use super::coordinators::Loaded;
+use super::open::OpenError;
 use super::reconcile::Opened;
+use crate::control::OpenedMetadata;
 
 /// One report.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) enum Event {
     Background(PartitionKey, Result<BackgroundDone, JobPanicked>),
     /// A partition's files were opened or created, or could not be.
     Opened(Box<Opened>),
+    /// The metadata log was opened anew, or could not be.
+    MetadataOpened(Box<Result<OpenedMetadata, OpenError>>),
     /// The log of a group coordinator is folded, for a round of its partition.
     GroupsLoaded(PartitionKey, u32, Box<Loaded>),
     /// A deleted partition's files are gone, or could not be removed.

@@ -2,8 +2,10 @@
 
 use synod_log::key::PartitionKey;
 
-use super::event_loop::Shard;
+use super::event_loop::{Shard, Storage};
+use super::events::Event;
 use super::open::{Copies, Past};
+use crate::control::open_metadata;
 use crate::limits::REOPEN_FREE_SIZE;
 use crate::metadata::TopicId;
 use crate::partition::{EndReason, Ended};
@@ -33,14 +35,28 @@ impl Shard {
                 EndReason::Left => {}
             }
         }
-        if !self.reconciler.waiting.is_empty() && self.has_space() {
+        self.reopen_metadata();
+        if !self.reconciler.waiting.is_empty() && has_space(&self.storage) {
             for key in std::mem::take(&mut self.reconciler.waiting) {
                 self.reopen(key);
             }
         }
     }
 
-    fn has_space(&self) -> bool {
-        self.storage.data_dir.free_size().is_ok_and(|size| size >= REOPEN_FREE_SIZE)
+    /// Opens the metadata log anew if its replica had to stop.
+    fn reopen_metadata(&mut self) {
+        let storage = self.storage.clone();
+        let control = self.control.as_mut();
+        let past = control.and_then(|control| control.poll_reopening(|| has_space(&storage)));
+        let Some(past) = past else { return };
+        let (broker, events) = (self.broker.clone(), self.events.clone());
+        tokio::task::spawn_blocking(move || {
+            let result = open_metadata(&storage, &broker, &past);
+            events.push(Event::MetadataOpened(Box::new(result)));
+        });
     }
+}
+
+fn has_space(storage: &Storage) -> bool {
+    storage.data_dir.free_size().is_ok_and(|size| size >= REOPEN_FREE_SIZE)
 }

@@ -7,8 +7,9 @@ use synod_log::key::PartitionKey;
 use synod_paxos::NodeId;
 
 use super::event_loop::Shard;
+use crate::control::METADATA_KEY;
 use crate::limits::{DATA_TICKS, SCRUB_INTERVAL, UPKEEP_TICKS};
-use crate::partition::{Partition, PartitionError};
+use crate::partition::PartitionError;
 use crate::peers::Contacts;
 
 /// When what is due. Nothing here is needed for safety.
@@ -87,6 +88,9 @@ impl Shard {
         for partition in self.partitions.values_mut() {
             partition.upkeep(now_ms, retain, &mut self.effects)?;
         }
+        if let Some(control) = &mut self.control {
+            control.upkeep(now_ms, &mut self.effects)?;
+        }
         self.reopen_ended();
         self.look_after_groups();
         self.nominate();
@@ -95,13 +99,14 @@ impl Shard {
 
     /// Has one sealed segment of one partition checked, of each partition in turn.
     fn scrub(&mut self) {
-        let mut keys: Vec<PartitionKey> = self.partitions.keys().copied().collect();
+        let metadata = self.control.as_ref().map(|_| METADATA_KEY);
+        let mut keys: Vec<PartitionKey> = self.partitions.keys().copied().chain(metadata).collect();
         keys.sort_unstable();
         let scrubbed = self.clock.scrubbed;
         let after = keys.partition_point(|key| scrubbed.is_some_and(|last| *key <= last));
         keys.rotate_left(after);
         self.clock.scrubbed = keys
             .into_iter()
-            .find(|key| self.partitions.get_mut(key).is_some_and(Partition::scrub_next));
+            .find(|key| self.partition(*key).is_some_and(|(partition, _)| partition.scrub_next()));
     }
 }

@@ -2,5 +2,6 @@
 
 mod elections;
 mod large;
+mod reopening;
 mod requests;
 mod world;

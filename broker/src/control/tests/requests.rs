@@ -1,9 +1,12 @@
 //! Requests to the controller, asked of any broker.
 
 use super::world::{Answered, World};
+use crate::limits::CONTROL_BODY_SIZE;
 use crate::metadata::{
     AdminErrorKind, Answer, Ask, BrokerId, TopicId,
-    request::{LedPartition, Resign, ResignReason, ReturnLeadership, ShutDown},
+    request::{
+        CreateTopics, LedPartition, NewTopic, Resign, ResignReason, ReturnLeadership, ShutDown,
+    },
 };
 use crate::state_log::NotDone;
 
@@ -217,4 +220,29 @@ fn a_copy_of_an_older_start_is_refused_for_good() {
     world.pass(20);
     let refusal = world.nodes[&victim].group.refusal().expect("refused");
     assert_eq!(refusal.kind, AdminErrorKind::StaleIncarnation);
+}
+
+/// Thousands of topics at once, asked of a broker that has to pass the request on.
+#[test]
+fn a_large_request_is_passed_on_and_one_beyond_the_limit_is_refused_for_good() {
+    let mut world = World::running(3);
+    let other = 1 + world.controller().unwrap() % 3;
+    let topic = |index: usize, configs| {
+        let mut id = [9; 16];
+        id[..8].copy_from_slice(&(index as u64).to_be_bytes());
+        let name = format!("{index:0>249}");
+        NewTopic { configs, ..NewTopic::with_defaults(TopicId::from_bytes(id), name) }
+    };
+    let create = |topics| Ask::CreateTopics(CreateTopics { topics, validate_only: false });
+    let topics: Vec<NewTopic> = (0..5000).map(|index| topic(index, Vec::new())).collect();
+    let mut answer = world.ask(other, create(topics));
+    world.settle();
+    match answer.try_recv().unwrap().unwrap() {
+        Answer::TopicsCreated(outcomes) => assert!(outcomes.iter().all(Result::is_ok)),
+        answer => panic!("{answer:?}"),
+    }
+    assert_eq!(world.image(other).topic_count(), 5000);
+    let huge = vec![("retention.ms".to_owned(), Some("1".repeat(CONTROL_BODY_SIZE)))];
+    let mut answer = world.ask(other, create(vec![topic(5000, huge)]));
+    assert_eq!(answer.try_recv().unwrap(), Err(NotDone::TooLarge), "told at once");
 }

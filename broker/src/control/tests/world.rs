@@ -1,6 +1,7 @@
 //! Metadata groups wired by a scripted network: everything happens when the test says.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use synod_log::{Log, LogConfig, MemoryStorage, Storage};
 use synod_paxos::{Ballot, Durable, NodeId, Replica, ReplicaConfig, ReplicaSet, RoundStart};
 use tokio::sync::oneshot;
 
-use super::super::{Group, GroupParts, METADATA_KEY};
+use super::super::{Group, GroupParts, METADATA_KEY, OpenedMetadata};
 use crate::broker::DeletedTopics;
 use crate::config::Config;
 use crate::limits::{HEARTBEAT_TICKS, METADATA_CHECK_QUORUM_TICKS};
@@ -20,7 +21,7 @@ use crate::metadata::{
     record::{Endpoint, Listener},
     request::{CreateTopics, NewTopic},
 };
-use crate::partition::{Effects, PartitionView};
+use crate::partition::{Effects, EndReason, PartitionView};
 use crate::peers::ControlMessage;
 use crate::state_log::NotDone;
 
@@ -68,10 +69,23 @@ impl Disk {
         Disk { storage, journal: Vec::new(), starts: 0 }
     }
 
-    fn open(&self) -> (Log, Durable) {
+    /// Opens the log, of which these offsets were found unreadable before.
+    fn open(&self, node: u32, corrupt: &[Range<u64>]) -> OpenedMetadata {
+        let (log, durable) = self.recover(corrupt);
+        let config = Arc::new(topic_config());
+        let view = PartitionView::new(METADATA_KEY, 0, log.view(), config, Arc::default());
+        let config = ReplicaConfig {
+            heartbeat_ticks: HEARTBEAT_TICKS,
+            check_quorum_ticks: METADATA_CHECK_QUORUM_TICKS,
+            ..ReplicaConfig::new(NodeId(node))
+        };
+        OpenedMetadata { log, replica: Replica::new(config, durable), view: Arc::new(view) }
+    }
+
+    fn recover(&self, corrupt: &[Range<u64>]) -> (Log, Durable) {
         let device: Arc<dyn Storage> = self.storage.clone();
         let (path, config) = (Path::new("/metadata"), LogConfig::default());
-        if self.starts == 1 {
+        if self.journal.is_empty() {
             return (Log::create(device, path, config).unwrap(), Durable::default());
         }
         let (mut vow, mut mark) = (Vow::default(), 0);
@@ -82,8 +96,7 @@ impl Disk {
                 other => panic!("{other:?}"),
             }
         }
-        let (mut log, report) = Log::open(device, path, config, mark).unwrap();
-        assert!(report.faulty.is_empty());
+        let (mut log, _) = Log::open(device, path, config, mark).unwrap();
         while let Some(job) = log.poll_sync() {
             log.handle_synced(job.run()).unwrap();
         }
@@ -92,10 +105,12 @@ impl Disk {
             round: u32::try_from(entry.leader_epoch).unwrap(),
             base: entry.start,
         };
+        let damaged = log.corrupt().iter().chain(corrupt).map(|range| range.start).min();
         let durable = Durable {
             promised: ballot(vow.promised),
             accepted_ballot: ballot(vow.accepted),
-            log_end: log.durable_end(),
+            log_end: damaged.unwrap_or(log.durable_end()),
+            faulty_end: damaged.map(|_| log.durable_end().max(mark)),
             rounds: log.epochs().entries().iter().map(round).collect(),
             ..Durable::default()
         };
@@ -131,14 +146,7 @@ impl World {
         let disk = self.disks.get_mut(&node).unwrap();
         disk.starts += 1;
         let start = disk.starts;
-        let (log, durable) = disk.open();
-        let config = Arc::new(topic_config());
-        let view = PartitionView::new(METADATA_KEY, 0, log.view(), config, Arc::default());
-        let replica_config = ReplicaConfig {
-            heartbeat_ticks: HEARTBEAT_TICKS,
-            check_quorum_ticks: METADATA_CHECK_QUORUM_TICKS,
-            ..ReplicaConfig::new(NodeId(node))
-        };
+        let OpenedMetadata { log, replica, view } = disk.open(node, &[]);
         let (publisher, image) = ImagePublisher::new(MetadataImage::default());
         let config = Config { node_id: node, ..Config::default() };
         let voters: Vec<NodeId> = (1..=self.size).map(NodeId).collect();
@@ -146,8 +154,8 @@ impl World {
         life[..2].copy_from_slice(&[node as u8, start as u8]);
         let group = Group::new(GroupParts {
             log,
-            replica: Replica::new(replica_config, durable),
-            view: Arc::new(view),
+            replica,
+            view,
             voters: ReplicaSet::new(&voters),
             publisher,
             context: Arc::new(ControllerContext::new(&config).unwrap()),
@@ -164,6 +172,21 @@ impl World {
         });
         self.nodes.insert(node, Node { group, effects: Effects::default(), image });
         self.turn(node);
+    }
+
+    /// Opens a replica anew that had to stop, as its shard does; tells why it had to.
+    pub(super) fn reopen(&mut self, node: u32) -> Option<EndReason> {
+        let it = self.nodes.get_mut(&node).unwrap();
+        let ended = it.group.partition().poll_ended()?;
+        let opened = self.disks[&node].open(node, &ended.corrupt);
+        it.group.reopen(opened);
+        self.turn(node);
+        Some(ended.reason)
+    }
+
+    /// What a broker's log lies on.
+    pub(super) fn storage(&self, node: u32) -> &MemoryStorage {
+        &self.disks[&node].storage
     }
 
     /// kill -9 and a power cut at once: what is not synced is gone.
