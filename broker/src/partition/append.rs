@@ -41,6 +41,14 @@ pub(crate) struct AppendItem {
     pub(crate) log_append_time: bool,
 }
 
+/// A producer's batch with the place for its outcome.
+#[derive(Debug)]
+pub(crate) struct Produced {
+    pub(crate) item: AppendItem,
+    pub(crate) acks: Acks,
+    pub(crate) slot: AppendSlot,
+}
+
 pub(crate) type AppendOutcome = Result<Appended, AppendError>;
 
 /// Where a batch stands.

@@ -39,11 +39,12 @@ use crate::state_log::StateError;
 
 pub(crate) use append::{
     Acks, AppendError, AppendItem, AppendOutcome, AppendRequest, AppendSlot, Appended,
-    PendingAppend,
+    PendingAppend, Produced,
 };
 use appointment::Appointment;
 pub(crate) use effects::{Effects, Outgoing, Resignation};
 use in_sync::InSync;
+use payload::InHand;
 use produce::Waiting;
 use storing::Mark;
 pub(crate) use upkeep::{first_batch_base, log_config, replica_config};
@@ -97,8 +98,10 @@ pub(crate) struct Partition {
     vow: Option<Vow>,
     /// From here on the log cannot be read; to be cut before anything is written to it.
     unreadable_from: Option<u64>,
-    /// Batches already in the log whose `Append` the core has yet to utter; at most one.
+    /// End of the batches in the log whose one `Append` the core has yet to utter.
     written_ahead: Option<u64>,
+    /// Batches that the core is being told of, for the messages that follow at once.
+    in_hand: InHand,
     /// Batches that came beside the message being handled.
     incoming: VecDeque<Batch>,
     /// Messages that wait for a write. Lost ones are repeated, so there may be a bound.
@@ -145,6 +148,7 @@ impl Partition {
             vow: (vow != Vow::default()).then_some(vow),
             unreadable_from: (!readable).then_some(replica.log_end()),
             written_ahead: None,
+            in_hand: InHand::default(),
             incoming: VecDeque::new(),
             held: VecDeque::new(),
             undecided: VecDeque::new(),

@@ -91,16 +91,19 @@ impl Partition {
         }
     }
 
-    /// Sends a message with the batches that it describes, as they stand in the own log. If the log
-    /// holds them no longer, nobody needs the message.
+    /// Sends a message with the batches that it describes: those in hand, else as they stand in the
+    /// own log. If the log holds them no longer, nobody needs the message.
     fn send(&mut self, to: NodeId, message: Message, effects: &mut Effects) {
-        let payload = match payload::read(self.view.log(), message.batches()) {
-            Ok(Some(payload)) => payload,
-            Ok(None) => {
-                tracing::debug!(partition = %self.key, %to, "a message's batches are gone");
-                return;
-            }
-            Err(error) => return self.note_unreadable(error),
+        let payload = match self.in_hand.payload(message.batches()) {
+            Some(payload) => payload,
+            None => match payload::read(self.view.log(), message.batches()) {
+                Ok(Some(payload)) => payload,
+                Ok(None) => {
+                    tracing::debug!(partition = %self.key, %to, "a message's batches are gone");
+                    return;
+                }
+                Err(error) => return self.note_unreadable(error),
+            },
         };
         let message = PartitionMessage { key: self.key, message, payload };
         effects.messages.push(Outgoing { to, message });

@@ -1,6 +1,8 @@
-//! Batches beside messages: what came from a peer is checked, what goes to one is read.
+//! Batches beside messages: what came from a peer is checked, what goes to one is in hand or read.
 
-use bytes::Bytes;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 use synod_log::batch::{Batch, BatchError, BatchHeader};
 use synod_log::{LogError, LogView};
 use synod_paxos as paxos;
@@ -27,27 +29,101 @@ pub(super) fn describe(header: &BatchHeader) -> Option<paxos::Batch> {
     })
 }
 
+/// What the core is to know of a batch that it gives a place; `None` if it has none for so many.
+pub(super) fn proposal(batch: &Batch) -> Option<paxos::Proposal> {
+    Some(paxos::Proposal {
+        count: u32::try_from(batch.header().offset_count()).ok()?,
+        size: u32::try_from(batch.size()).ok()?,
+        checksum: batch.header().crc(),
+    })
+}
+
+/// Bodies that are not larger than this are cheaper to copy together than to share.
+const COPIED_SIZE: usize = 4 << 10;
+
+/// Batches that the core is being told of: what it says of them at once need not be read back from
+/// the log, nor checked again.
+#[derive(Debug, Default)]
+pub(super) struct InHand {
+    batches: Vec<Batch>,
+    /// The payload made last: most often all followers get the same.
+    made: Option<(Range<usize>, Vec<Bytes>)>,
+}
+
+impl InHand {
+    pub(super) fn take(&mut self, batches: Vec<Batch>) {
+        *self = InHand { batches, made: None };
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = InHand::default();
+    }
+
+    /// The payload of the described batches, if exactly those are in hand.
+    pub(super) fn payload(&mut self, described: &[paxos::Batch]) -> Option<Vec<Bytes>> {
+        let first = described.first()?;
+        let from = self.batches.partition_point(|batch| batch.base_offset() < first.base);
+        let range = from..from + described.len();
+        let held = self.batches.get(range.clone())?;
+        let same = held.iter().map(|batch| describe(batch.header()));
+        if !same.eq(described.iter().map(|batch| Some(*batch))) {
+            return None;
+        }
+        if self.made.as_ref().is_none_or(|(made, _)| *made != range) {
+            self.made = Some((range, pieces(held)));
+        }
+        self.made.as_ref().map(|(_, pieces)| pieces.clone())
+    }
+}
+
+/// Batches back to back. Large bodies are shared, the rest is copied together.
+fn pieces(batches: &[Batch]) -> Vec<Bytes> {
+    let copied = |batch: &Batch| match batch.body().len() {
+        size if size <= COPIED_SIZE => batch.size(),
+        size => batch.size() - size,
+    };
+    let mut small = BytesMut::with_capacity(batches.iter().map(copied).sum());
+    let mut pieces = Vec::new();
+    for batch in batches {
+        let [header, body] = batch.parts();
+        small.extend_from_slice(&header);
+        if body.len() <= COPIED_SIZE {
+            small.extend_from_slice(&body);
+        } else {
+            pieces.push(small.split().freeze());
+            pieces.push(batch.body().clone());
+        }
+    }
+    if !small.is_empty() {
+        pieces.push(small.freeze());
+    }
+    pieces
+}
+
 /// The batches of a payload: exactly those described, each intact.
 ///
 /// # Errors
 /// See [`PayloadError`].
 pub(super) fn parse(
-    payload: Vec<Bytes>,
+    mut payload: Vec<Bytes>,
     described: &[paxos::Batch],
 ) -> Result<Vec<Batch>, PayloadError> {
     let mut batches = Vec::with_capacity(described.len());
-    for mut rest in payload {
-        while !rest.is_empty() {
-            let (batch, after) = Batch::parse(rest)?;
-            rest = after;
-            let place = batches.len();
-            let Some(expected) = described.get(place) else { return Err(PayloadError::Surplus) };
-            if describe(batch.header()) != Some(*expected) {
-                return Err(PayloadError::Differs(place));
-            }
-            batch.verify_crc()?;
-            batches.push(batch);
+    // What came over a connection is in one piece.
+    let mut rest = match payload.len() {
+        0 | 1 => payload.pop().unwrap_or_default(),
+        _ => payload.concat().into(),
+    };
+    while !rest.is_empty() {
+        let (batch, after) = Batch::parse(rest)?;
+        rest = after;
+        let place = batches.len();
+        let Some(expected) = described.get(place) else { return Err(PayloadError::Surplus) };
+        if describe(batch.header()) != Some(*expected) {
+            return Err(PayloadError::Differs(place));
         }
+        batch.verify_crc()?;
+        batches.push(batch);
     }
     if batches.len() < described.len() {
         return Err(PayloadError::Differs(batches.len()));

@@ -8,9 +8,9 @@ use synod_log::producers::{ProducerBatch, ProducerCheck};
 use synod_paxos::{Ballot, Proposal, ProposeError};
 
 use super::{
-    Acks, AppendError, AppendItem, AppendSlot, Appended, Effects, Partition, PartitionError,
-    PartitionView,
+    Acks, AppendError, AppendSlot, Appended, Effects, Partition, PartitionError, Produced, payload,
 };
+use crate::limits::REPLICA_MESSAGE_SIZE;
 
 /// A producer's batch that is in the log but not durable enough to be answered.
 #[derive(Debug)]
@@ -21,37 +21,59 @@ pub(super) struct Waiting {
 }
 
 impl Partition {
-    /// Takes a producer's batch; `slot` is filled when it is as durable as `acks` asks.
+    /// Takes producers' batches, in order; each slot is filled when its batch is as durable as its
+    /// `acks` asks. They are proposed together: one message to each follower tells of all.
     ///
     /// # Errors
-    /// The log failed for good. Refusals go to the slot instead.
+    /// The log failed for good. Refusals go to the slots instead.
     pub(crate) fn append(
         &mut self,
-        item: AppendItem,
-        acks: Acks,
+        run: impl IntoIterator<Item = Produced>,
         now_ms: i64,
-        slot: AppendSlot,
         effects: &mut Effects,
     ) -> Result<(), PartitionError> {
+        let mut written = Vec::new();
+        let mut size = 0;
+        for produced in run {
+            size += produced.item.batch.size();
+            self.append_one(produced, now_ms, &mut written)?;
+            if size >= REPLICA_MESSAGE_SIZE {
+                size = 0;
+                self.propose_written(std::mem::take(&mut written), effects)?;
+            }
+        }
+        self.propose_written(written, effects)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Writes a batch to the log, to be proposed with all in `written`, unless it is refused or was
+    /// appended before.
+    fn append_one(
+        &mut self,
+        produced: Produced,
+        now_ms: i64,
+        written: &mut Vec<Batch>,
+    ) -> Result<(), PartitionError> {
+        let Produced { item, acks, slot } = produced;
         if let Err(refusal) = self.check_leads(acks) {
             slot.fill(Err(refusal));
             return Ok(());
         }
         let mut batch = item.batch;
-        let appended = |base_offset, log_append_time, view: &PartitionView| Appended {
+        let log_start_offset = self.log.start();
+        let appended = |base_offset, log_append_time| Appended {
             base_offset,
             log_append_time,
-            log_start_offset: view.log().start(),
+            log_start_offset,
         };
         match self.log.producers().check(&ProducerBatch::from(batch.header())) {
             ProducerCheck::Append => {}
             ProducerCheck::Duplicate(original) => {
                 let end = original.base_offset + u64::from(original.last_offset_delta) + 1;
                 // Kafka tells the batch's own time of a repeat, whatever the topic's setting.
-                let time = Some(original.timestamp);
-                let appended = appended(original.base_offset, time, &self.view);
+                let appended = appended(original.base_offset, Some(original.timestamp));
                 self.wait(Waiting { end, slot, appended }, acks);
-                self.settle();
                 return Ok(());
             }
             // Kafka answers a repeat that is too old to be remembered as out of order, too.
@@ -67,12 +89,10 @@ impl Partition {
         if item.log_append_time {
             batch.set_log_append_time(now_ms);
         }
-        match self.propose(batch, effects)? {
+        match self.write_ahead(batch, written)? {
             Ok((base_offset, end)) => {
-                let time = item.log_append_time.then_some(now_ms);
-                let appended = appended(base_offset, time, &self.view);
+                let appended = appended(base_offset, item.log_append_time.then_some(now_ms));
                 self.wait(Waiting { end, slot, appended }, acks);
-                self.settle();
             }
             Err(refusal) => slot.fill(Err(refusal)),
         }
@@ -120,23 +140,37 @@ impl Partition {
         self.replica.confirmed()
     }
 
-    /// Stamps a batch, writes it to the log and proposes it. The log comes first: a full disk is
-    /// then an ordinary refusal, of which the core never hears.
+    /// Appends one batch of the broker's own.
+    ///
+    /// # Errors
+    /// The log failed for good. A refusal is the inner error.
     pub(crate) fn propose(
         &mut self,
-        mut batch: Batch,
+        batch: Batch,
         effects: &mut Effects,
     ) -> Result<Result<(u64, u64), AppendError>, PartitionError> {
+        let mut written = Vec::new();
+        let outcome = self.write_ahead(batch, &mut written)?;
+        self.propose_written(written, effects)?;
+        Ok(outcome)
+    }
+
+    /// Stamps a batch and writes it to the log, behind those in `written`, which the core does not
+    /// know yet. The log comes first: a full disk is then an ordinary refusal, of which the core
+    /// never hears.
+    fn write_ahead(
+        &mut self,
+        mut batch: Batch,
+        written: &mut Vec<Batch>,
+    ) -> Result<Result<(u64, u64), AppendError>, PartitionError> {
         let header = batch.header();
-        let Ok(count) = u32::try_from(header.offset_count()) else {
+        if u32::try_from(header.offset_count()).is_err() || u32::try_from(batch.size()).is_err() {
             return Ok(Err(AppendError::Busy));
-        };
-        let Ok(size) = u32::try_from(batch.size()) else { return Ok(Err(AppendError::Busy)) };
-        let proposal = Proposal { count, size, checksum: header.crc() };
+        }
         if !self.is_ready() {
             return Ok(Err(AppendError::NotReady));
         }
-        let ballot = match self.replica.check_propose(1) {
+        let ballot = match self.replica.check_propose(written.len() + 1) {
             Ok(ballot) => ballot,
             Err(refusal) => return Ok(Err(self.refusal(refusal))),
         };
@@ -151,16 +185,32 @@ impl Partition {
             Err(LogError::Faulty(_)) => return Ok(Err(AppendError::Faulty)),
             Err(error) => return Err(error.into()),
         }
-        let end = self.log.end();
+        written.push(batch);
+        Ok(Ok((base_offset, self.log.end())))
+    }
+
+    /// Proposes batches that were just written to the log. They stay in hand for the messages that
+    /// tell of them.
+    fn propose_written(
+        &mut self,
+        written: Vec<Batch>,
+        effects: &mut Effects,
+    ) -> Result<(), PartitionError> {
+        let Some(first) = written.first() else { return Ok(()) };
+        let (base, end) = (first.base_offset(), self.log.end());
+        let proposals: Vec<Proposal> = written.iter().filter_map(payload::proposal).collect();
+        self.in_hand.take(written);
         self.written_ahead = Some(end);
         let range = self
             .replica
-            .handle_propose(&[proposal])
+            .handle_propose(&proposals)
             .unwrap_or_else(|refusal| unreachable!("checked before: {refusal}"));
-        assert_eq!(range, base_offset..end, "core and log agree on offsets");
-        self.step(effects)?;
+        assert_eq!(range, base..end, "core and log agree on offsets");
+        let done = self.step(effects);
+        self.in_hand.clear();
+        done?;
         assert!(self.written_ahead.is_none(), "the core appends what it took");
-        Ok(Ok((base_offset, end)))
+        Ok(())
     }
 
     /// Tells the operator when a full disk begins and ends to refuse this partition's producers.

@@ -25,6 +25,7 @@ use crate::limits::{REPLICA_TICK, SHARD_TURN};
 use crate::metadata::ImageReader;
 use crate::partition::{
     AppendError, AppendRequest, Effects, Outgoing, Partition, PartitionError, PendingAppend,
+    Produced,
 };
 use crate::peers::{Contacts, Links, PartitionMessage};
 
@@ -107,6 +108,7 @@ impl Shard {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reports = Vec::new();
         let mut requests = Vec::new();
+        let mut appends = Vec::new();
         if let Some(control) = &mut self.control {
             control.start(&mut self.effects)?;
         }
@@ -134,7 +136,7 @@ impl Shard {
             let now_ms = unix_time_ms();
             for request in requests.drain(..) {
                 match request {
-                    ShardRequest::Append(request) => self.append(request, now_ms)?,
+                    ShardRequest::Append(request) => appends.push(request),
                     ShardRequest::Trim { key, before, reply } => self.trim(key, before, reply)?,
                     ShardRequest::Group { key, request } => self.group_request(key, request),
                     ShardRequest::Peer { from, messages, share } => {
@@ -147,6 +149,7 @@ impl Shard {
                     }
                 }
             }
+            self.append(appends.drain(..), now_ms)?;
             if let Some(image) = image {
                 self.reconcile(&image)?;
             }
@@ -213,15 +216,23 @@ impl Shard {
         partition.map(|partition| (partition, &mut self.effects))
     }
 
-    fn append(&mut self, request: AppendRequest, now_ms: i64) -> Result<(), PartitionError> {
-        let AppendRequest { items, acks, reply, share } = request;
-        let slots = PendingAppend::slots(items.len(), reply, share);
-        for (item, slot) in items.into_iter().zip(slots) {
-            match self.partitions.get_mut(&item.key) {
-                Some(partition) => {
-                    partition.append(item, acks, now_ms, slot, &mut self.effects)?;
-                }
-                None => slot.fill(Err(AppendError::NotHosted)),
+    /// Appends the batches of a turn, those of one partition together.
+    fn append(
+        &mut self,
+        requests: impl Iterator<Item = AppendRequest>,
+        now_ms: i64,
+    ) -> Result<(), PartitionError> {
+        let mut runs: BTreeMap<PartitionKey, Vec<Produced>> = BTreeMap::new();
+        for AppendRequest { items, acks, reply, share } in requests {
+            let slots = PendingAppend::slots(items.len(), reply, share);
+            for (item, slot) in items.into_iter().zip(slots) {
+                runs.entry(item.key).or_default().push(Produced { item, acks, slot });
+            }
+        }
+        for (key, run) in runs {
+            match self.partitions.get_mut(&key) {
+                Some(partition) => partition.append(run, now_ms, &mut self.effects)?,
+                None => run.into_iter().for_each(|it| it.slot.fill(Err(AppendError::NotHosted))),
             }
         }
         Ok(())

@@ -16,7 +16,7 @@ use super::agenda::Micros;
 use super::journal::Journal;
 use super::request::{Answered, Produce};
 use crate::partition::{
-    AppendItem, AppendOutcome, Effects, Ended, Partition, PartitionError, PendingAppend,
+    AppendItem, AppendOutcome, Effects, Ended, Partition, PartitionError, PendingAppend, Produced,
     Resignation,
 };
 use crate::peers::PartitionMessage;
@@ -215,7 +215,9 @@ impl Process {
         let Some(slot) = PendingAppend::slots(1, Some(reply), share).next() else { return Ok(()) };
         self.unanswered.push(Unanswered { produce, answer });
         match self.partition(key) {
-            Some((partition, effects)) => partition.append(item, acks, wall_ms, slot, effects),
+            Some((partition, effects)) => {
+                partition.append([Produced { item, acks, slot }], wall_ms, effects)
+            }
             None => {
                 slot.fill(Err(crate::partition::AppendError::NotHosted));
                 Ok(())

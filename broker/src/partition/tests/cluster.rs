@@ -133,14 +133,21 @@ impl Node {
     }
 
     pub(super) fn append(&mut self, batch: Batch, acks: Acks) -> Answer {
-        let share = Budget::new(1).take(1).now_or_never().expect("free");
-        let (reply, answer) = oneshot::channel();
-        let slot = PendingAppend::slots(1, Some(reply), Arc::new(share)).next().expect("one");
-        let item = AppendItem { key: KEY, batch, log_append_time: false };
-        self.with(|partition, effects| {
-            partition.append(item, acks, 5, slot, effects).expect("log");
-        });
-        answer
+        self.append_run(vec![batch], acks).remove(0)
+    }
+
+    /// Appends batches in one turn.
+    pub(super) fn append_run(&mut self, batches: Vec<Batch>, acks: Acks) -> Vec<Answer> {
+        let mut produce = |batch| {
+            let share = Budget::new(1).take(1).now_or_never().expect("free");
+            let (reply, answer) = oneshot::channel();
+            let slot = PendingAppend::slots(1, Some(reply), Arc::new(share)).next().expect("one");
+            let item = AppendItem { key: KEY, batch, log_append_time: false };
+            (Produced { item, acks, slot }, answer)
+        };
+        let (run, answers): (Vec<_>, _) = batches.into_iter().map(&mut produce).unzip();
+        self.with(|partition, effects| partition.append(run, 5, effects).expect("log"));
+        answers
     }
 
     /// All bytes of the log below `end`.

@@ -47,7 +47,8 @@ impl Harness {
         let (reply, answer) = oneshot::channel();
         let slot = PendingAppend::slots(1, Some(reply), Arc::new(share)).next().expect("one");
         let item = AppendItem { key: KEY, batch, log_append_time: false };
-        self.partition.append(item, acks, 5, slot, &mut self.effects).expect("log");
+        let run = [Produced { item, acks, slot }];
+        self.partition.append(run, 5, &mut self.effects).expect("log");
         answer
     }
 

@@ -31,6 +31,47 @@ fn a_batch_is_answered_once_a_majority_has_synced_it_and_reaches_all() {
 }
 
 #[test]
+fn what_arrives_in_one_turn_is_told_in_one_message_and_written_as_it_is() {
+    let mut cluster = Cluster::led();
+    let large = "x".repeat(10_000);
+    let run = vec![
+        sequenced(0, &["a"]),
+        sequenced(1, &[&large]),
+        sequenced(1, &[&large]),
+        sequenced(7, &["a gap"]),
+        sequenced(2, &["b", "c"]),
+    ];
+    let mut answers = cluster.node(1).append_run(run, Acks::All);
+    cluster.collect();
+    let accepts =
+        cluster.in_flight.iter().filter(|(_, it)| it.message.message.batches().len() == 3);
+    assert_eq!((accepts.count(), cluster.in_flight.len()), (2, 2), "one to each follower");
+    cluster.settle();
+    cluster.run(3);
+    let outcomes: Vec<_> =
+        answers.iter_mut().map(|it| outcome(it).map(|it| it.base_offset)).collect();
+    let gap = Err(AppendError::OutOfOrderSequence);
+    assert_eq!(outcomes, [Ok(0), Ok(1), Ok(1), gap, Ok(2)]);
+    assert!((1..=3).all(|id| cluster.partition(id).decided_end() == 4));
+    cluster.assert_equal();
+}
+
+#[test]
+fn a_run_that_does_not_fit_one_message_takes_several() {
+    let mut cluster = Cluster::led();
+    let large = "x".repeat(1 << 20);
+    let run = (0..10).map(|_| plain(&[&large])).collect();
+    let mut answers = cluster.node(1).append_run(run, Acks::All);
+    cluster.collect();
+    let sizes = cluster.in_flight.iter().map(|(_, it)| it.message.payload_size());
+    assert!(sizes.clone().count() > 4 && sizes.max() < Some(6 << 20));
+    cluster.settle();
+    cluster.run(3);
+    assert!(answers.iter_mut().map(ok).eq(0..10));
+    cluster.assert_equal();
+}
+
+#[test]
 fn an_overruled_tail_is_cut_after_its_mark_whatever_moment_the_power_fails() {
     for crash_at in 0..7 {
         let mut cluster = Cluster::led();
