@@ -29,7 +29,7 @@ use crate::state_log::{EncodedRecord, Proposal, StateError, StateLog};
 /// on a request:                            handle(request, now)
 /// on a tick:                               handle_tick(now)
 /// each second or so:                       handle_upkeep(now); keep_short(the log's size)
-/// then, once:                              drop the log before poll_trim()
+///                                          drop the log before useless_before()
 /// whenever it may propose:                 while let Some(proposal) = poll_proposal() { … }
 ///                      a definite refusal: handle_refused()
 /// when needs_confirmation(), and after:    handle_asked(…), handle_confirmed(…) or

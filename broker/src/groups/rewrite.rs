@@ -12,10 +12,10 @@ use super::coordinator::Coordinator;
 use super::record::{GroupRecord, TopicPartition};
 use super::state::{GroupFacts, GroupsState};
 
-/// A log below this size is left alone.
+/// A log that grew by less than this is left alone.
 const SMALL_LOG_SIZE: u64 = 32 << 20;
 
-/// A log is written again when it is this many times larger than what holds in it.
+/// A log is written again when it grew by this many times what holds in it.
 const WASTE_FACTOR: u64 = 4;
 
 /// Bytes that a record takes in the log, more or less.
@@ -33,7 +33,10 @@ pub(super) struct Rewrite {
     next_mono_ms: u64,
     under_way: Option<UnderWay>,
     /// The log's head before this offset is of no use.
-    trim: Option<u64>,
+    useless_before: u64,
+    /// Of the log's size, what was left by the last rewrite: dropping the head frees no space
+    /// before it fills a segment.
+    left_size: u64,
 }
 
 #[derive(Debug)]
@@ -55,26 +58,29 @@ impl Coordinator {
             return;
         }
         let now_ms = self.desk.now.mono_ms;
+        self.rewrite.left_size = self.rewrite.left_size.min(log_size);
+        let grown = log_size - self.rewrite.left_size;
         if self.rewrite.under_way.is_some() {
-            self.go_on_rewriting();
+            self.go_on_rewriting(log_size);
         } else if now_ms >= self.rewrite.next_mono_ms {
             self.rewrite.next_mono_ms = now_ms.saturating_add(INTERVAL_MS);
-            if log_size > SMALL_LOG_SIZE && log_size / WASTE_FACTOR > live_size(self.state()) {
+            if grown > SMALL_LOG_SIZE && grown / WASTE_FACTOR > live_size(self.state()) {
                 let groups = self.state().groups().map(|(id, _)| id.clone()).collect();
                 let from = self.end();
                 let under_way = UnderWay { from, groups, items: Vec::new(), outcome: None };
                 self.rewrite.under_way = Some(under_way);
-                self.go_on_rewriting();
+                self.go_on_rewriting(log_size);
             }
         }
     }
 
-    /// The offset before which the log may be dropped, once.
-    pub fn poll_trim(&mut self) -> Option<u64> {
-        self.rewrite.trim.take()
+    /// The offset before which the log may be dropped.
+    #[must_use]
+    pub fn useless_before(&self) -> u64 {
+        self.rewrite.useless_before
     }
 
-    fn go_on_rewriting(&mut self) {
+    fn go_on_rewriting(&mut self, log_size: u64) {
         let Some(mut work) = self.rewrite.under_way.take() else { return };
         match work.outcome.take().map(|mut outcome| (outcome.try_recv(), outcome)) {
             None | Some((Ok(true), _)) => {}
@@ -89,7 +95,8 @@ impl Coordinator {
         let chunk = work.next_chunk(self.state());
         if chunk.is_empty() {
             tracing::debug!(before = work.from, "what holds of the groups is written again");
-            self.rewrite.trim = Some(work.from);
+            self.rewrite.useless_before = work.from;
+            self.rewrite.left_size = log_size;
             return;
         }
         let (done, outcome) = oneshot::channel();

@@ -127,17 +127,27 @@ impl Shard {
 
     /// Does what all coordinators are in no hurry with, and shows the rest of the broker, such as
     /// its metrics, the groups as they are now.
-    pub(super) fn look_after_groups(&mut self) {
+    ///
+    /// # Errors
+    /// A partition's log failed for good.
+    pub(super) fn look_after_groups(&mut self) -> Result<(), PartitionError> {
         let now = self.coordinators.now();
         for (key, slot) in &mut self.coordinators.slots {
             let Phase::Serving(coordinator) = &mut slot.phase else { continue };
             coordinator.handle_upkeep(now);
-            if let Some(partition) = self.partitions.get(key) {
+            if let Some(partition) = self.partitions.get_mut(key) {
                 coordinator.keep_short(partition.view().log().size());
+                let before = coordinator.useless_before();
+                if partition.view().log().start() < before
+                    && let Err(error) = partition.trim(Some(before), &mut self.effects)?
+                {
+                    tracing::debug!(partition = %key, %error, "the log keeps its head for now");
+                }
             }
             let overview = coordinator.overview();
             self.broker.group_overviews().set(key.partition, Some(overview));
         }
+        Ok(())
     }
 
     /// Begins and ends coordinators as partitions are led or not, folds what was decided, and
@@ -239,18 +249,13 @@ impl Shard {
     }
 }
 
-/// Proposes what was asked, and drops what the log no longer needs.
+/// Proposes what was asked.
 fn propose(
     coordinator: &mut Coordinator,
     partition: &mut Partition,
     effects: &mut Effects,
 ) -> Result<(), PartitionError> {
     let key = partition.key();
-    if let Some(before) = coordinator.poll_trim()
-        && let Err(error) = partition.trim(Some(before), effects)?
-    {
-        tracing::warn!(partition = %key, %error, "the groups' log stays longer than it need be");
-    }
     while let Some(proposal) = coordinator.poll_proposal() {
         let proposed = match encode(&proposal) {
             Ok(batch) => partition.propose(batch, effects)?.map_err(|e| e.to_string()),

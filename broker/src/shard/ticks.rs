@@ -92,7 +92,7 @@ impl Shard {
             control.upkeep(now_ms, &mut self.effects)?;
         }
         self.reopen_ended();
-        self.look_after_groups();
+        self.look_after_groups()?;
         self.nominate();
         Ok(())
     }

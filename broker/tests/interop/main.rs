@@ -20,6 +20,7 @@ mod matrix;
 mod members;
 mod offsets_log;
 mod real_text;
+mod rewritten;
 mod tools;
 mod world;
 

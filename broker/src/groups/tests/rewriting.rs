@@ -37,7 +37,6 @@ fn what_holds_is_written_again_while_work_goes_on() {
     }
     lab.pass(1_000);
     let before = lab.log.len() as u64;
-    let mut trim = None;
     for round in 0..8u32 {
         lab.coordinator.keep_short(LARGE);
         lab.step();
@@ -46,15 +45,13 @@ fn what_holds_is_written_again_while_work_goes_on() {
         lab.send_commit(&outsider(100 + round), 5);
         lab.delete(&[&format!("o{}", 7 - round)]);
         lab.send_join_anew();
-        trim = trim.or(lab.coordinator.poll_trim());
-        if trim.is_some() {
+        if lab.coordinator.useless_before() > 0 {
             break;
         }
     }
-    assert_eq!(trim, Some(before), "everything from before is of no use");
+    assert_eq!(lab.coordinator.useless_before(), before, "nothing from before is of use");
     assert!(fold_from(&lab, before) == *lab.coordinator.state());
     assert!(fold_from(&lab, before / 2) == *lab.coordinator.state(), "wherever a replica begins");
-    assert_eq!(lab.coordinator.poll_trim(), None, "told once");
 }
 
 #[test]
@@ -74,7 +71,28 @@ fn a_log_that_is_small_or_full_of_what_holds_is_left_alone() {
     lab.coordinator.keep_short(1 << 20);
     lab.step();
     assert_eq!(lab.log.len(), 1);
-    assert_eq!(lab.coordinator.poll_trim(), None);
+    assert_eq!(lab.coordinator.useless_before(), 0);
+}
+
+/// The head that is dropped stays on the disk until it fills a segment.
+#[test]
+fn a_log_that_did_not_grow_is_not_written_again() {
+    let mut lab = Lab::new();
+    lab.send_commit(&outsider(1), 1);
+    let look = |lab: &mut Lab, size| {
+        for _ in 0..3 {
+            lab.coordinator.keep_short(size);
+            lab.step();
+        }
+        lab.pass(61_000);
+        lab.log.len()
+    };
+    assert_eq!(look(&mut lab, 90 << 20), 2);
+    assert_eq!(look(&mut lab, 91 << 20), 2, "it grew by one MiB");
+    assert_eq!(look(&mut lab, 130 << 20), 3, "it grew by forty");
+    assert_eq!(look(&mut lab, 30 << 20), 3, "a segment was dropped");
+    assert_eq!(look(&mut lab, 60 << 20), 3);
+    assert_eq!(look(&mut lab, 70 << 20), 4);
 }
 
 #[test]
@@ -90,11 +108,11 @@ fn a_chunk_that_is_refused_ends_the_rewrite() {
         lab.coordinator.keep_short(LARGE);
         lab.step();
     }
-    assert_eq!(lab.coordinator.poll_trim(), None);
+    assert_eq!(lab.coordinator.useless_before(), 0);
     lab.pass(61_000);
     for _ in 0..3 {
         lab.coordinator.keep_short(LARGE);
         lab.step();
     }
-    assert_eq!(lab.coordinator.poll_trim(), Some(1));
+    assert_eq!(lab.coordinator.useless_before(), 1);
 }
