@@ -27,6 +27,11 @@ fn unique(name: &str) -> String {
     format!("{name}-{now}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// A broker whose groups do not wait long for their first members.
+fn broker() -> Broker {
+    Broker::external_or_start_with(&["--set", "groups.initial_rebalance_delay=100ms"])
+}
+
 async fn cluster(broker: &Broker) -> Cluster {
     Cluster::connect(ClientConfig::new([broker.kafka()])).await.expect("the broker answers")
 }
@@ -91,7 +96,7 @@ async fn until_shares(members: &mut [&mut Consumer], expected: &[usize]) -> Vec<
 
 #[tokio::test]
 async fn members_share_take_over_and_go_on_where_the_group_left_off() {
-    let broker = Broker::external_or_start();
+    let broker = broker();
     for assignor in
         [Assignor::Range, Assignor::RoundRobin, Assignor::Sticky, Assignor::CooperativeSticky]
     {
@@ -128,7 +133,7 @@ async fn members_share_take_over_and_go_on_where_the_group_left_off() {
 
 #[tokio::test]
 async fn a_member_commits_by_hand_while_it_is_told_to_let_go() {
-    let broker = Broker::external_or_start();
+    let broker = broker();
     let topic = filled(&broker, 2, 20).await;
     let name = unique("manual");
     let settings = group(&name).auto_commit(None);
@@ -170,7 +175,7 @@ async fn a_member_commits_by_hand_while_it_is_told_to_let_go() {
 
 #[tokio::test]
 async fn a_static_member_that_comes_back_disturbs_nobody() {
-    let broker = Broker::external_or_start();
+    let broker = broker();
     let topic = filled(&broker, 4, 40).await;
     let name = unique("static");
     let settings = group(&name).assignors([Assignor::Range]);
@@ -204,7 +209,7 @@ fn json(broker: &Broker, args: &[&str]) -> serde_json::Value {
 
 #[tokio::test]
 async fn groups_are_shown_moved_and_deleted_by_command() {
-    let broker = Broker::external_or_start();
+    let broker = broker();
     let topic = filled(&broker, 2, 20).await;
     let name = unique("command");
     let (code, printed, error) = run(&broker, &["consume", "-g", &name, &topic, "-e"]);

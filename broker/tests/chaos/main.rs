@@ -12,6 +12,7 @@ mod cluster;
 mod disk;
 mod failover;
 mod figures;
+mod groups;
 mod network;
 mod outage;
 mod power_cut;

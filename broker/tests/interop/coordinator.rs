@@ -13,6 +13,7 @@ use synod_client::consumer::Assignor;
 use synod_client::producer::{Producer, ProducerConfig, ProducerRecord};
 use synod_client::{ClientConfig, Cluster};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::members::{Job, Library, Member};
@@ -56,18 +57,43 @@ async fn write(brokers: Vec<String>, topic: String, stop: watch::Receiver<bool>)
     }
 }
 
+/// A writer at work.
+pub(crate) struct Load {
+    stop: watch::Sender<bool>,
+    running: JoinHandle<()>,
+}
+
+impl Load {
+    /// Ends when everything is written.
+    pub(crate) fn end(self, scene: &Scene) {
+        self.stop.send(true).expect("it runs");
+        scene.world.runtime.block_on(self.running).expect("everything is written");
+    }
+}
+
 /// A group at work.
-struct Scene {
-    world: World,
-    job: Job,
-    members: Vec<Member>,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) job: Job,
+    pub(crate) members: Vec<Member>,
     /// The most that was ever seen to be committed.
     seen: Committed,
 }
 
 impl Scene {
     fn start(name: &str, assignor: Assignor, libraries: &[Library]) -> Scene {
-        let world = World::start_with(&["--set", "groups.initial_rebalance_delay=500ms"]);
+        Scene::start_after("500ms", name, assignor, libraries)
+    }
+
+    /// As [`Scene::start`]; the first members gather for so long.
+    pub(crate) fn start_after(
+        delay: &str,
+        name: &str,
+        assignor: Assignor,
+        libraries: &[Library],
+    ) -> Scene {
+        let delay = format!("groups.initial_rebalance_delay={delay}");
+        let world = World::start_with(&["--set", &delay]);
         let stop = world.directory.path().join("stop");
         let job = Job { topic: "load".into(), group: name.into(), assignor, stop };
         world.create(&job.topic, PARTITIONS);
@@ -76,7 +102,14 @@ impl Scene {
         Scene { world, job, members, seen: Committed::new() }
     }
 
-    fn coordinator(&self) -> i32 {
+    /// Lets somebody write.
+    pub(crate) fn load(&self) -> Load {
+        let (stop, stopped) = watch::channel(false);
+        let load = write(self.world.brokers.bootstrap(), self.job.topic.clone(), stopped);
+        Load { stop, running: self.world.runtime.spawn(load) }
+    }
+
+    pub(crate) fn coordinator(&self) -> i32 {
         let group = self.world.admin.group(&self.job.group);
         self.world.runtime.block_on(group).expect("the group is known").coordinator
     }
@@ -98,7 +131,11 @@ impl Scene {
         self.seen = now;
     }
 
-    fn until(&mut self, what: &str, mut is_so: impl FnMut(&mut Scene) -> bool) -> Duration {
+    pub(crate) fn until(
+        &mut self,
+        what: &str,
+        mut is_so: impl FnMut(&mut Scene) -> bool,
+    ) -> Duration {
         let started = Instant::now();
         while !is_so(self) {
             assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
@@ -110,7 +147,7 @@ impl Scene {
     }
 
     /// Waits until every partition has moved on from where it stands.
-    fn until_all_move(&mut self, what: &str) -> Duration {
+    pub(crate) fn until_all_move(&mut self, what: &str) -> Duration {
         self.look();
         let before = self.seen.clone();
         self.until(what, |scene| {
@@ -119,17 +156,21 @@ impl Scene {
         })
     }
 
-    fn until_stable(&mut self) {
-        let count = self.members.len();
-        self.until("the group is stable", |scene| {
+    /// Waits until the group is in this state with so many members.
+    pub(crate) fn until_state(&mut self, state: &str, count: usize) {
+        self.until(state, |scene| {
             let group = scene.world.admin.group(&scene.job.group);
             let group = scene.world.runtime.block_on(group);
-            group.is_ok_and(|group| group.state == "Stable" && group.members.len() == count)
+            group.is_ok_and(|group| group.state == state && group.members.len() == count)
         });
     }
 
+    pub(crate) fn until_stable(&mut self) {
+        self.until_state("Stable", self.members.len());
+    }
+
     /// Lets the members finish, and judges all that happened.
-    fn judge(mut self) {
+    pub(crate) fn judge(mut self) {
         let end = |scene: &Scene, at| scene.world.end(&scene.job.topic, at);
         let ends: Committed = (0..PARTITIONS).map(|at| (at, end(&self, at))).collect();
         self.until("all is processed", |scene| {
@@ -161,9 +202,7 @@ impl Scene {
 /// Kills the coordinator again and again under load.
 fn goes_on(name: &str, assignor: Assignor, libraries: &[Library]) {
     let mut scene = Scene::start(name, assignor, libraries);
-    let (stop, stopped) = watch::channel(false);
-    let load = write(scene.world.brokers.bootstrap(), scene.job.topic.clone(), stopped);
-    let load = scene.world.runtime.spawn(load);
+    let load = scene.load();
     scene.until_stable();
     scene.until_all_move("members commit");
     for _ in 0..kill_count() {
@@ -174,8 +213,7 @@ fn goes_on(name: &str, assignor: Assignor, libraries: &[Library]) {
         scene.world.restart(victim);
         scene.until_all_move("the group goes on after the restart");
     }
-    stop.send(true).expect("the load runs");
-    scene.world.runtime.block_on(load).expect("everything is written");
+    load.end(&scene);
     scene.judge();
 }
 
@@ -213,9 +251,7 @@ fn mixed_members_go_on_when_their_coordinator_is_killed() {
 fn a_deposed_coordinator_answers_nothing_stale() {
     const CONNECTIONS: usize = 20;
     let mut scene = Scene::start("deposed", Assignor::Range, &[Library::Own]);
-    let (stop, stopped) = watch::channel(false);
-    let load = write(scene.world.brokers.bootstrap(), scene.job.topic.clone(), stopped);
-    let load = scene.world.runtime.spawn(load);
+    let load = scene.load();
     scene.until_all_move("members commit");
     for _ in 0..kill_count() {
         let deposed = scene.coordinator();
@@ -245,7 +281,6 @@ fn a_deposed_coordinator_answers_nothing_stale() {
         println!("broker {deposed} answered {answers} of {CONNECTIONS}");
         scene.until_all_move("the group goes on after the pause");
     }
-    stop.send(true).expect("the load runs");
-    scene.world.runtime.block_on(load).expect("everything is written");
+    load.end(&scene);
     scene.judge();
 }

@@ -18,6 +18,7 @@ mod kcat;
 mod libraries;
 mod matrix;
 mod members;
+mod mid_rebalance;
 mod offsets_log;
 mod real_text;
 mod rewritten;

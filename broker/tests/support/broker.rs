@@ -83,6 +83,11 @@ impl Broker {
 
     /// The broker named by `SYNOD_INTEROP_BROKERS`, or one started for this test.
     pub(crate) fn external_or_start() -> Broker {
+        Broker::external_or_start_with(&[])
+    }
+
+    /// As [`Broker::external_or_start`]; one that is started gets these arguments.
+    pub(crate) fn external_or_start_with(args: &[&str]) -> Broker {
         match env::var(EXTERNAL) {
             Ok(kafka) => Broker {
                 process: None,
@@ -91,7 +96,7 @@ impl Broker {
                 args: Vec::new(),
                 _temporary: None,
             },
-            Err(_) => Broker::start(),
+            Err(_) => Broker::start_with(args),
         }
     }
 
