@@ -101,6 +101,26 @@ fn the_default_file_passes_its_own_check() {
     assert!(text(&output.stdout).contains("listen = \"127.0.0.1:9092\""));
 }
 
+#[test]
+fn every_command_has_a_manual_page_and_every_shell_its_completions() {
+    for (args, title) in [
+        (&["man"][..], ".TH synod 1"),
+        (&["man", "topic", "apply"], ".TH synod-topic-apply 1"),
+        (&["man", "doctor"], ".TH synod-doctor 1"),
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(text(&output.stdout).contains(title), "{args:?}: {}", text(&output.stdout));
+    }
+    assert_refused(&run(&["man", "topic", "aply"]), 2, 1);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(text(&output.stdout).contains("doctor"), "{shell}");
+    }
+    assert_refused(&run(&["completions", "csh"]), 2, 1);
+}
+
 /// `synod config show-default | head -0` must not panic.
 #[test]
 fn a_reader_that_leaves_early_is_no_failure() {

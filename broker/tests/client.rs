@@ -4,15 +4,15 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::broker::Broker;
+use support::cli::{command, feed, json, printed, refused, run, topic, unique};
 use synod_client::admin::{Admin, ConfigChange, ConfigResource, ConfigSource, NewTopic};
 use synod_client::cluster::{Isolation, OffsetSpec, TopicPartition};
 use synod_client::consumer::{Consumer, ConsumerConfig, OffsetReset, Start};
@@ -22,61 +22,6 @@ use synod_client::{ClientConfig, Cluster, Compression};
 
 /// How long a command may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The binary, with no setting from the environment it runs in.
-fn command(broker: &Broker, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SYNOD_") {
-            command.env_remove(name);
-        }
-    }
-    command.env("SYNOD_BROKERS", broker.kafka()).args(args);
-    command
-}
-
-fn run(broker: &Broker, args: &[&str]) -> Output {
-    command(broker, args).stdin(Stdio::null()).output().expect("the binary runs")
-}
-
-/// Standard output of a command that must succeed in silence on standard error.
-fn printed(broker: &Broker, args: &[&str]) -> String {
-    let output = run(broker, args);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), &*stderr), (Some(0), ""), "{args:?}");
-    String::from_utf8(output.stdout).expect("text")
-}
-
-/// Exit code and the one line of a command that must fail without output.
-fn refused(broker: &Broker, args: &[&str]) -> (i32, String) {
-    let output = run(broker, args);
-    let stderr = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    assert!(stderr.starts_with("synod: "), "{args:?}: {stderr}");
-    assert!(output.stdout.is_empty(), "{args:?}");
-    (output.status.code().expect("it exits"), stderr)
-}
-
-fn feed(broker: &Broker, args: &[&str], input: &[u8]) {
-    let mut child = command(broker, args).stdin(Stdio::piped()).spawn().expect("the binary runs");
-    child.stdin.take().expect("a pipe").write_all(input).expect("the command reads");
-    assert!(child.wait().expect("it ends").success(), "{args:?}");
-}
-
-/// A name that no other test uses, also not in an earlier run against the same broker.
-fn unique(name: &str) -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let now =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock").as_micros();
-    format!("{name}-{now}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A name of a topic that exists.
-fn topic(broker: &Broker, name: &str, partitions: &str) -> String {
-    let topic = unique(name);
-    printed(broker, &["topic", "create", &topic, "-p", partitions]);
-    topic
-}
 
 #[test]
 fn topics_live_and_die_by_command() {
@@ -111,10 +56,6 @@ fn topics_live_and_die_by_command() {
     assert_eq!(code, 1);
     assert!(error.contains("UNKNOWN_TOPIC_OR_PARTITION"), "{error}");
     printed(&broker, &["topic", "delete", &topic, "--if-exists"]);
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).expect("JSON")
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod config;
 mod demo;
 mod log;
+mod man;
 mod output;
 mod serve;
 
@@ -61,6 +62,8 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print a manual page
+    Man(man::ManArgs),
     /// Print the version
     Version,
 }
@@ -87,6 +90,7 @@ impl Command {
                 clap_complete::generate(shell, &mut Cli::command(), "synod", &mut script);
                 output::print(&script)
             }
+            Command::Man(args) => args.run(Cli::command()),
             Command::Version => {
                 output::print(format!("synod {}\n", env!("CARGO_PKG_VERSION")).as_bytes())
             }
@@ -107,7 +111,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let styled = error.render();
-            if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+            if output::has_colours() {
                 output::print(styled.ansi().to_string().as_bytes())
             } else {
                 output::print(styled.to_string().as_bytes())

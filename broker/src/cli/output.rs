@@ -1,7 +1,7 @@
 //! How commands print.
 
 use std::fmt;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Writes a command's whole result to stdout.
@@ -14,6 +14,12 @@ pub(super) fn print(text: &[u8]) -> ExitCode {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => fail(format_args!("cannot write to stdout: {error}")),
     }
+}
+
+/// Whether stdout shows colours and nobody has turned them off (<https://no-color.org>).
+pub(super) fn has_colours() -> bool {
+    let is_off = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !is_off
 }
 
 /// Tells why the operation failed.

@@ -70,6 +70,22 @@ impl Admin {
     /// # Errors
     /// [`Error::Broker`], for example `TOPIC_ALREADY_EXISTS` or `INVALID_TOPIC_EXCEPTION`.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<CreatedTopic, Error> {
+        self.send_topic(topic, false).await
+    }
+
+    /// Whether a topic could be created; creates nothing.
+    ///
+    /// # Errors
+    /// As [`Admin::create_topic`].
+    pub async fn check_topic(&self, topic: NewTopic) -> Result<(), Error> {
+        self.send_topic(topic, true).await.map(drop)
+    }
+
+    async fn send_topic(
+        &self,
+        topic: NewTopic,
+        validate_only: bool,
+    ) -> Result<CreatedTopic, Error> {
         let config = |(name, value): (&String, &String)| CreatableTopicConfig {
             name: Str::from(name.as_str()),
             value: Some(Str::from(value.as_str())),
@@ -84,7 +100,7 @@ impl Admin {
                 ..CreatableTopic::default()
             }],
             timeout_ms: self.timeout_ms(),
-            validate_only: false,
+            validate_only,
             ..CreateTopicsRequest::default()
         };
         let context = || format!("topic {}", topic.name);
@@ -163,6 +179,23 @@ impl Admin {
     /// # Errors
     /// [`Error::Broker`], for example `INVALID_PARTITIONS` when that is not more than it has.
     pub async fn create_partitions(&self, topic: &str, total: i32) -> Result<(), Error> {
+        self.send_partitions(topic, total, false).await
+    }
+
+    /// Whether a topic could be given more partitions; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Admin::create_partitions`].
+    pub async fn check_partitions(&self, topic: &str, total: i32) -> Result<(), Error> {
+        self.send_partitions(topic, total, true).await
+    }
+
+    async fn send_partitions(
+        &self,
+        topic: &str,
+        total: i32,
+        validate_only: bool,
+    ) -> Result<(), Error> {
         let request = CreatePartitionsRequest {
             topics: vec![CreatePartitionsTopic {
                 name: Str::from(topic),
@@ -171,7 +204,7 @@ impl Admin {
                 ..CreatePartitionsTopic::default()
             }],
             timeout_ms: self.timeout_ms(),
-            validate_only: false,
+            validate_only,
             ..CreatePartitionsRequest::default()
         };
         let context = || format!("topic {topic}");

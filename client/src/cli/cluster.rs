@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::connect::Connect;
+use super::connect::AdminArgs;
 use super::health;
-use super::output::{Failure, print, print_json, print_table};
-use crate::admin::{Admin, LogDir};
+use super::output::{Failure, print, print_table, shown};
+use crate::admin::LogDir;
 
 /// What to ask the cluster.
 #[derive(Debug, Subcommand)]
@@ -20,23 +20,15 @@ pub enum ClusterCommand {
 /// Arguments of `cluster health`.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
-    /// Print JSON
-    #[arg(short = 'J', long)]
-    pub json: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `cluster info`.
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// Print JSON
-    #[arg(short = 'J', long)]
-    pub json: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 pub(super) async fn run(command: ClusterCommand) -> Result<(), Failure> {
@@ -69,7 +61,7 @@ struct BrokerInfo {
 }
 
 async fn info(args: InfoArgs) -> Result<(), Failure> {
-    let admin = Admin::new(args.connect.cluster().await?);
+    let admin = args.admin.admin().await?;
     let description = admin.describe_cluster().await?;
     let topics = admin.topics().await?;
     let mut brokers = Vec::new();
@@ -99,11 +91,11 @@ async fn info(args: InfoArgs) -> Result<(), Failure> {
         partitions: topics.iter().map(|topic| topic.partitions.len()).sum(),
         brokers,
     };
-    if args.json { print_json(&info) } else { print_info(&info) }
+    args.admin.show(&info, print_info)
 }
 
 fn print_info(info: &Info) -> Result<(), Failure> {
-    let controller = info.controller.map_or("none".into(), |id| id.to_string());
+    let controller = shown(info.controller);
     print(&format!(
         "cluster {}  controller {controller}  topics {}  partitions {}\n",
         info.cluster_id, info.topics, info.partitions
@@ -112,7 +104,7 @@ fn print_info(info: &Info) -> Result<(), Failure> {
         [
             broker.id.to_string(),
             broker.address.clone(),
-            broker.rack.clone().unwrap_or_else(|| "-".into()),
+            shown(broker.rack.as_ref()),
             broker.replicas.to_string(),
             bytes(Some(broker.size)),
             bytes(broker.free),
@@ -124,7 +116,7 @@ fn print_info(info: &Info) -> Result<(), Failure> {
 }
 
 /// A size for people.
-fn bytes(size: Option<u64>) -> String {
+pub(super) fn bytes(size: Option<u64>) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let Some(size) = size else { return "-".into() };
     let mut unit = 0;

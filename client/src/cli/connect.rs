@@ -3,9 +3,37 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 
-use super::output::Failure;
+use super::output::{Failure, print_json};
+use crate::admin::Admin;
 use crate::{ClientConfig, Cluster};
+
+/// Options of every command that looks at the cluster or changes it.
+#[derive(Debug, Clone, Args)]
+pub struct AdminArgs {
+    /// Print JSON
+    #[arg(short = 'J', long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) connect: Connect,
+}
+
+impl AdminArgs {
+    /// Finds the cluster.
+    pub(super) async fn admin(&self) -> Result<Admin, Failure> {
+        Ok(Admin::new(self.connect.cluster().await?))
+    }
+
+    /// Prints a result: as JSON if that is asked for, else as `plain` does.
+    pub(super) fn show<T: Serialize>(
+        &self,
+        result: &T,
+        plain: impl FnOnce(&T) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if self.json { print_json(result) } else { plain(result) }
+    }
+}
 
 /// Options for reaching the cluster; every command has them.
 #[derive(Debug, Clone, Args)]

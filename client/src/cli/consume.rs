@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use super::connect::Connect;
 use super::format::Format;
 use super::json;
-use super::output::{Failure, Progress};
+use super::output::Failure;
+use super::progress::Progress;
 use crate::cluster::{self, OffsetSpec, TopicPartition};
 use crate::consumer::{Consumer, ConsumerConfig, ConsumerRecord, GroupConfig, OffsetReset, Start};
 use crate::{Cluster, Error};
@@ -99,85 +100,110 @@ pub(super) async fn run(args: ConsumeArgs) -> Result<(), Failure> {
     let topic = args.topic.as_deref().or(args.topic_option.as_deref()).unwrap_or_default();
     let cluster = args.connect.cluster().await?;
     let partitions = partitions(&cluster, topic, &args.partition).await?;
-    let ends = match args.exit {
-        true => Some(ends(&cluster, &partitions, isolation).await?),
-        false => None,
+    let until = Until {
+        ends: match args.exit {
+            true => Some(ends(&cluster, &partitions, isolation).await?),
+            false => None,
+        },
+        count: args.count.unwrap_or(u64::MAX),
     };
     // An offset that was asked for and does not exist is a mistake, not something to skip over.
     let config = ConsumerConfig::default().isolation(isolation).offset_reset(OffsetReset::Fail);
-    if let Some(group) = &args.group {
-        return consume_as_member(&args, group, topic, cluster, config, &printer, start, ends)
-            .await;
-    }
-    let mut consumer = Consumer::new(cluster, config)?;
-    consumer.assign(partitions.into_iter().map(|partition| (partition, start))).await?;
-    tokio::select! {
-        result = consume(&mut consumer, &printer, ends, args.count.unwrap_or(u64::MAX)) => result,
+    let mut consumer = match &args.group {
+        None => {
+            let mut consumer = Consumer::new(cluster, config)?;
+            consumer.assign(partitions.into_iter().map(|partition| (partition, start))).await?;
+            consumer
+        }
+        Some(group) => {
+            let config = as_member(config, group, start, args.count)?;
+            let mut consumer = Consumer::new(cluster, config)?;
+            consumer.subscribe([topic])?;
+            consumer
+        }
+    };
+    let result = tokio::select! {
+        result = consume(&mut consumer, &printer, &until) => result,
         _ = tokio::signal::ctrl_c() => Ok(()),
-    }
+    };
+    // A member leaves in good order, so that others take over at once.
+    consumer.close().await;
+    result
 }
 
-/// Reads with the other members of a group, and leaves it in good order.
-#[allow(clippy::too_many_arguments)]
-async fn consume_as_member(
-    args: &ConsumeArgs,
-    group: &str,
-    topic: &str,
-    cluster: Cluster,
+/// Settings of a reader that shares the topic with the other members of a group.
+fn as_member(
     config: ConsumerConfig,
-    printer: &Printer,
+    group: &str,
     start: Start,
-    ends: Option<BTreeMap<TopicPartition, i64>>,
-) -> Result<(), Failure> {
+    count: Option<u64>,
+) -> Result<ConsumerConfig, Failure> {
     let reset = match start {
         Start::Beginning => OffsetReset::Beginning,
         Start::End => OffsetReset::End,
         _ => return Err(Failure::usage("a group begins at the beginning or the end")),
     };
-    let mut config = config.offset_reset(reset).group(GroupConfig::new(group));
-    if args.count.is_some() {
-        // What is not printed must not be committed.
-        config = config.max_poll_records(1);
-    }
-    let mut consumer = Consumer::new(cluster, config)?;
-    consumer.subscribe([topic])?;
-    let result = tokio::select! {
-        result = consume(&mut consumer, printer, ends, args.count.unwrap_or(u64::MAX)) => result,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    };
-    consumer.close().await;
-    result
+    let config = config.offset_reset(reset).group(GroupConfig::new(group));
+    // What is not printed must not be committed.
+    Ok(if count.is_some() { config.max_poll_records(1) } else { config })
 }
 
-async fn consume(
-    consumer: &mut Consumer,
-    printer: &Printer,
+/// When to stop.
+struct Until {
+    /// At the end of every partition as it was when the command began.
     ends: Option<BTreeMap<TopicPartition, i64>>,
-    limit: u64,
-) -> Result<(), Failure> {
-    let mut out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
-    let mut progress = Progress::new("records");
-    let mut count = 0;
-    loop {
-        if count >= limit || ends.as_ref().is_some_and(|ends| is_at_end(consumer, ends)) {
-            return Ok(());
+    /// After so many records.
+    count: u64,
+}
+
+impl Until {
+    /// How many records will come at most, if that is known.
+    fn total(&self, consumer: &Consumer) -> Option<u64> {
+        let left = |(partition, end): (&TopicPartition, &i64)| {
+            let position = consumer.position(partition).unwrap_or(*end);
+            u64::try_from(end.saturating_sub(position)).unwrap_or(0)
+        };
+        match &self.ends {
+            Some(ends) if !consumer.is_member() => {
+                let all = ends.iter().map(left).fold(0, u64::saturating_add);
+                Some(all.min(self.count))
+            }
+            _ => Some(self.count).filter(|&count| count < u64::MAX),
         }
+    }
+
+    fn is_reached(&self, consumer: &Consumer, count: u64) -> bool {
+        count >= self.count || self.ends.as_ref().is_some_and(|ends| is_at_end(consumer, ends))
+    }
+
+    /// Whether a record came after the end.
+    fn is_past(&self, record: &ConsumerRecord) -> bool {
+        let partition = TopicPartition::new(record.topic.clone(), record.partition);
+        let end = self.ends.as_ref().and_then(|ends| ends.get(&partition));
+        end.is_some_and(|&end| record.offset >= end)
+    }
+}
+
+async fn consume(consumer: &mut Consumer, printer: &Printer, until: &Until) -> Result<(), Failure> {
+    let mut out = BufWriter::with_capacity(256 << 10, io::stdout().lock());
+    let mut progress = Progress::new("records", until.total(consumer));
+    let mut count = 0;
+    while !until.is_reached(consumer, count) {
         for record in consumer.poll(POLL_WAIT).await? {
-            if let Some(ends) = &ends
-                && !consumer.is_member()
-                && is_past_end(ends, &record)
-            {
+            // A member prints it all the same: it is about to be committed.
+            if !consumer.is_member() && until.is_past(&record) {
                 continue;
             }
             printer.write(&mut out, &record)?;
             count += 1;
-            if count >= limit {
+            if count >= until.count {
                 break;
             }
         }
         out.flush()?;
         progress.show(count);
     }
+    Ok(())
 }
 
 fn is_at_end(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool {
@@ -190,12 +216,6 @@ fn is_at_end(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool 
         return consumer.assignment().next().is_some() && mine.all(is_read);
     }
     ends.iter().all(is_read)
-}
-
-/// Whether a record came after the end as it was when the command began.
-fn is_past_end(ends: &BTreeMap<TopicPartition, i64>, record: &ConsumerRecord) -> bool {
-    let partition = TopicPartition::new(record.topic.clone(), record.partition);
-    ends.get(&partition).is_some_and(|&end| record.offset >= end)
 }
 
 /// The partitions to read: all, or those that were named and exist.

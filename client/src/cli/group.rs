@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::connect::Connect;
+use super::connect::AdminArgs;
 
 /// What to do with consumer groups.
 #[derive(Debug, Subcommand)]
@@ -22,12 +22,8 @@ pub enum GroupCommand {
 /// Arguments of `group list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Print JSON
-    #[arg(short = 'J', long)]
-    pub json: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `group describe`.
@@ -36,12 +32,8 @@ pub struct DescribeArgs {
     /// The groups
     #[arg(required = true)]
     pub groups: Vec<String>,
-    /// Print JSON
-    #[arg(short = 'J', long)]
-    pub json: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `group reset`.
@@ -52,24 +44,19 @@ pub struct ResetArgs {
     /// Topics to move, as TOPIC or TOPIC:0,1; all that the group has committed if not given
     #[arg(short = 't', long = "topic", value_name = "TOPIC[:N,…]")]
     pub topics: Vec<String>,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub to: ResetTo,
+    pub(super) to: ResetTo,
     /// Show what would be committed, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Print JSON
-    #[arg(short = 'J', long)]
-    pub json: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Where to move to; exactly one of these.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct ResetTo {
+pub(super) struct ResetTo {
     /// To the first record there is
     #[arg(long)]
     pub to_earliest: bool,
@@ -94,9 +81,8 @@ pub struct DeleteArgs {
     /// The groups
     #[arg(required = true)]
     pub groups: Vec<String>,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `group offset-delete`.
@@ -107,7 +93,6 @@ pub struct OffsetDeleteArgs {
     /// Topics whose offsets to delete, as TOPIC or TOPIC:0,1
     #[arg(short = 't', long = "topic", value_name = "TOPIC[:N,…]", required = true)]
     pub topics: Vec<String>,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }

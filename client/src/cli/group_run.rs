@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::each::{Outcome, for_each};
 use super::group::{
     DeleteArgs, DescribeArgs, GroupCommand, ListArgs, OffsetDeleteArgs, ResetArgs, ResetTo,
 };
 use super::group_lag::{Lag, lags};
-use super::output::{Failure, complain, print, print_json, print_table};
+use super::output::{Failure, all_well, print, print_table, shown};
+use crate::Error;
 use crate::admin::{Admin, GroupDescription, GroupMember};
 use crate::cluster::{Isolation, OffsetSpec, PerPartition, TopicPartition};
 use crate::consumer::CommittedOffset;
@@ -32,7 +34,7 @@ struct Listed {
 }
 
 async fn list(args: ListArgs) -> Result<(), Failure> {
-    let admin = Admin::new(args.connect.cluster().await?);
+    let admin = args.admin.admin().await?;
     let groups = admin.groups().await?.into_iter().map(|group| Listed {
         group: group.id,
         state: group.state,
@@ -40,15 +42,14 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
         coordinator: group.coordinator,
     });
     let groups: Vec<_> = groups.collect();
-    if args.json {
-        return print_json(&groups);
-    }
-    let row = |group: &Listed| {
-        let coordinator = group.coordinator.to_string();
-        [group.group.clone(), group.state.clone(), group.protocol_type.clone(), coordinator]
-    };
-    let rows: Vec<_> = groups.iter().map(row).collect();
-    print_table(["GROUP", "STATE", "TYPE", "COORDINATOR"], &rows)
+    args.admin.show(&groups, |groups| {
+        let row = |group: &Listed| {
+            let coordinator = group.coordinator.to_string();
+            [group.group.clone(), group.state.clone(), group.protocol_type.clone(), coordinator]
+        };
+        let rows: Vec<_> = groups.iter().map(row).collect();
+        print_table(["GROUP", "STATE", "TYPE", "COORDINATOR"], &rows)
+    })
 }
 
 #[derive(Serialize)]
@@ -84,7 +85,7 @@ struct Place {
 }
 
 async fn describe(args: DescribeArgs) -> Result<(), Failure> {
-    let admin = Admin::new(args.connect.cluster().await?);
+    let admin = args.admin.admin().await?;
     let mut described = Vec::new();
     for group in &args.groups {
         let description = existing(&admin, group).await?;
@@ -94,10 +95,7 @@ async fn describe(args: DescribeArgs) -> Result<(), Failure> {
         let lags = lags(admin.cluster(), &all, &offsets).await?;
         described.push(combine(description, &offsets, lags));
     }
-    if args.json {
-        return print_json(&described);
-    }
-    described.iter().try_for_each(print_described)
+    args.admin.show(&described, |described| described.iter().try_for_each(print_described))
 }
 
 /// A group that exists, or the failure to say so.
@@ -145,10 +143,6 @@ fn combine(
     }
 }
 
-fn shown<T: ToString>(value: Option<T>) -> String {
-    value.map_or("-".into(), |value| value.to_string())
-}
-
 fn print_described(group: &Described) -> Result<(), Failure> {
     let lag: i64 = group.partitions.iter().filter_map(|place| place.lag).sum();
     print(&format!(
@@ -166,8 +160,8 @@ fn print_described(group: &Described) -> Result<(), Failure> {
             shown(place.committed_offset),
             shown(place.end_offset),
             shown(place.lag),
-            place.lag_seconds.map_or("-".into(), |seconds| format!("{seconds:.1}")),
-            place.error.clone().or(place.member.clone()).unwrap_or_else(|| "-".into()),
+            shown(place.lag_seconds.map(|seconds| format!("{seconds:.1}"))),
+            shown(place.error.as_ref().or(place.member.as_ref())),
         ]
     };
     let heading = ["TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "LAG-SECONDS", "MEMBER"];
@@ -197,7 +191,7 @@ struct Moved {
 }
 
 async fn reset(args: ResetArgs) -> Result<(), Failure> {
-    let admin = Admin::new(args.connect.cluster().await?);
+    let admin = args.admin.admin().await?;
     let group = &args.group;
     let offsets = admin.group_offsets(group).await?;
     let partitions = match args.topics.is_empty() {
@@ -216,7 +210,7 @@ async fn reset(args: ResetArgs) -> Result<(), Failure> {
     let targets = targets(&admin, &args.to, &partitions, &offsets).await?;
     if !args.dry_run {
         let wanted = targets.iter().map(|(p, &offset)| (p.clone(), CommittedOffset::new(offset)));
-        all_done(admin.alter_group_offsets(group, &wanted.collect()).await?)?;
+        all_well(failures(admin.alter_group_offsets(group, &wanted.collect()).await?))?;
     }
     let moved = targets.iter().map(|(partition, &after)| Moved {
         topic: partition.topic.to_string(),
@@ -225,15 +219,15 @@ async fn reset(args: ResetArgs) -> Result<(), Failure> {
         after,
     });
     let moved: Vec<_> = moved.collect();
-    if args.json {
-        return print_json(&moved);
-    }
-    let row = |moved: &Moved| {
-        let (partition, after) = (moved.partition.to_string(), moved.after.to_string());
-        [moved.topic.clone(), partition, shown(moved.before), after]
-    };
-    let after = if args.dry_run { "WOULD BE" } else { "IS" };
-    print_table(["TOPIC", "PARTITION", "WAS", after], &moved.iter().map(row).collect::<Vec<_>>())
+    args.admin.show(&moved, |moved| {
+        let row = |moved: &Moved| {
+            let (partition, after) = (moved.partition.to_string(), moved.after.to_string());
+            [moved.topic.clone(), partition, shown(moved.before), after]
+        };
+        let after = if args.dry_run { "WOULD BE" } else { "IS" };
+        let rows: Vec<_> = moved.iter().map(row).collect();
+        print_table(["TOPIC", "PARTITION", "WAS", after], &rows)
+    })
 }
 
 /// Where each partition shall stand; never before its first record or behind its end.
@@ -279,35 +273,46 @@ async fn targets(
 }
 
 async fn delete(args: DeleteArgs) -> Result<(), Failure> {
-    let admin = Admin::new(args.connect.cluster().await?);
-    let mut last = Ok(());
-    for group in &args.groups {
-        let done = match admin.delete_group(group).await {
-            Ok(()) => print(&format!("deleted group {group}\n")),
-            Err(error) => Err(error.into()),
-        };
-        if let (Err(Failure::Failed(earlier)), Err(_)) = (&last, &done) {
-            complain(earlier);
-        }
-        last = done.and(last);
-    }
-    last
+    let admin = args.admin.admin().await?;
+    for_each(args.admin.json, "group", &args.groups, |group| {
+        let admin = &admin;
+        async move { admin.delete_group(&group).await.map(|()| Outcome::Deleted) }
+    })
+    .await
+}
+
+#[derive(Serialize)]
+struct OffsetDeleted {
+    topic: String,
+    partition: i32,
+    error: Option<String>,
 }
 
 async fn delete_offsets(args: OffsetDeleteArgs) -> Result<(), Failure> {
-    let admin = Admin::new(args.connect.cluster().await?);
+    let admin = args.admin.admin().await?;
     let partitions: Vec<_> = named(&admin, &args.topics).await?.into_iter().collect();
-    all_done(admin.delete_group_offsets(&args.group, &partitions).await?)?;
-    let count = partitions.len();
-    print(&format!("deleted the offsets of {count} partitions of group {}\n", args.group))
+    let results = admin.delete_group_offsets(&args.group, &partitions).await?;
+    let deleted = results.into_iter().map(|(partition, result)| OffsetDeleted {
+        topic: partition.topic.to_string(),
+        partition: partition.partition,
+        error: result.err().map(|error| error.to_string()),
+    });
+    let deleted: Vec<_> = deleted.collect();
+    args.admin.show(&deleted, |deleted| {
+        let count = deleted.iter().filter(|deleted| deleted.error.is_none()).count();
+        match count {
+            0 => Ok(()),
+            _ => {
+                let group = &args.group;
+                print(&format!("deleted the offsets of {count} partitions of group {group}\n"))
+            }
+        }
+    })?;
+    all_well(deleted.into_iter().filter_map(|deleted| deleted.error))
 }
 
-/// Fails with the first partition's reason, having complained about the others.
-fn all_done(results: PerPartition<()>) -> Result<(), Failure> {
-    let mut failures: Vec<_> = results.into_values().filter_map(Result::err).collect();
-    let Some(last) = failures.pop() else { return Ok(()) };
-    failures.iter().for_each(|failure| complain(&failure.to_string()));
-    Err(last.into())
+fn failures(results: PerPartition<()>) -> impl Iterator<Item = Error> {
+    results.into_values().filter_map(Result::err)
 }
 
 /// The partitions that `TOPIC` or `TOPIC:0,1` name.

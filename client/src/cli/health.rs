@@ -1,11 +1,14 @@
 //! `synod cluster health`
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use synod_wire::messages::api_versions::ApiVersionsRequest;
 
 use super::cluster::HealthArgs;
-use super::output::{Failure, print, print_json};
-use crate::admin::Admin;
+use super::output::{Failure, print};
+use crate::admin::ClusterDescription;
+use crate::cluster::Topic;
 
 /// What is wrong, if anything.
 #[derive(Serialize)]
@@ -20,7 +23,7 @@ struct Health {
 /// Succeeds only when every broker answers where it says it is, every partition has a leader, and
 /// no replica is missing.
 pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
-    let admin = Admin::new(args.connect.cluster().await?);
+    let admin = args.admin.admin().await?;
     let cluster = admin.describe_cluster().await?;
     let mut problems = Vec::new();
     if cluster.controller.is_none() {
@@ -36,13 +39,40 @@ pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
         }
     }
     let topics = admin.topics().await?;
-    for topic in &topics {
+    problems.extend(partition_problems(&cluster, &topics));
+    let health = Health {
+        healthy: problems.is_empty(),
+        brokers: cluster.brokers.len(),
+        partitions: topics.iter().map(|topic| topic.partitions.len()).sum(),
+        problems,
+    };
+    args.admin.show(&health, |health| match health.healthy {
+        true => {
+            let (brokers, partitions) = (health.brokers, health.partitions);
+            print(&format!("healthy: {brokers} brokers, {partitions} partitions\n"))
+        }
+        false => print(&(health.problems.join("\n") + "\n")),
+    })?;
+    match health.problems.len() {
+        0 => Ok(()),
+        1 => Err(Failure::failed("unhealthy: 1 problem")),
+        count => Err(Failure::failed(format!("unhealthy: {count} problems"))),
+    }
+}
+
+/// One sentence for each partition without a leader or with replicas missing.
+pub(super) fn partition_problems(
+    cluster: &ClusterDescription,
+    topics: &[Arc<Topic>],
+) -> Vec<String> {
+    let is_live = |id: &&i32| cluster.brokers.iter().any(|broker| broker.id == **id);
+    let mut problems = Vec::new();
+    for topic in topics {
         for partition in &topic.partitions {
             let at = format!("topic {}, partition {}", topic.name, partition.index);
             if partition.leader.is_none() {
                 problems.push(format!("{at}: no leader"));
             }
-            let is_live = |id: &&i32| cluster.brokers.iter().any(|broker| broker.id == **id);
             let live = partition.replicas.iter().filter(is_live);
             let live = live.filter(|id| !partition.offline.contains(id)).count();
             if live < partition.replicas.len() {
@@ -50,23 +80,5 @@ pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
             }
         }
     }
-    let health = Health {
-        healthy: problems.is_empty(),
-        brokers: cluster.brokers.len(),
-        partitions: topics.iter().map(|topic| topic.partitions.len()).sum(),
-        problems,
-    };
-    if args.json {
-        print_json(&health)?;
-    } else if health.healthy {
-        let (brokers, partitions) = (health.brokers, health.partitions);
-        print(&format!("healthy: {brokers} brokers, {partitions} partitions\n"))?;
-    } else {
-        print(&(health.problems.join("\n") + "\n"))?;
-    }
-    match health.problems.len() {
-        0 => Ok(()),
-        1 => Err(Failure::failed("unhealthy: 1 problem")),
-        count => Err(Failure::failed(format!("unhealthy: {count} problems"))),
-    }
+    problems
 }

@@ -3,9 +3,12 @@
 //! The binary flattens [`ClientCommand`] into its own command line and runs it on its runtime. Exit
 //! codes: 0 done, 1 the operation failed, 2 the command line is wrong.
 
+mod apply;
 mod cluster;
 mod connect;
 mod consume;
+mod doctor;
+mod each;
 mod format;
 mod group;
 mod group_lag;
@@ -14,6 +17,7 @@ mod health;
 mod json;
 mod output;
 mod produce;
+mod progress;
 mod time;
 mod topic;
 mod topic_run;
@@ -23,8 +27,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 pub use cluster::ClusterCommand;
-pub use connect::Connect;
+pub use connect::{AdminArgs, Connect};
 pub use consume::ConsumeArgs;
+pub use doctor::DoctorArgs;
 pub use group::GroupCommand;
 pub use produce::ProduceArgs;
 pub use topic::TopicCommand;
@@ -45,6 +50,8 @@ pub enum ClientCommand {
     /// Look at the cluster
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Look for what is wrong: dials every advertised address, compares clocks, disks and versions
+    Doctor(DoctorArgs),
 }
 
 impl ClientCommand {
@@ -57,6 +64,7 @@ impl ClientCommand {
             Self::Consume(args) => consume::run(args).await,
             Self::Group(command) => group_run::run(command).await,
             Self::Cluster(command) => cluster::run(command).await,
+            Self::Doctor(args) => doctor::run(args).await,
         };
         output::conclude(result)
     }

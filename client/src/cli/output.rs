@@ -1,7 +1,7 @@
 //! Standard output, failures and exit codes.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -62,6 +62,19 @@ pub(super) fn conclude(result: Result<(), Failure>) -> ExitCode {
     }
 }
 
+/// Fails with the last of these reasons, having complained about the others; none is success.
+pub(super) fn all_well<T: Display>(reasons: impl IntoIterator<Item = T>) -> Result<(), Failure> {
+    let mut reasons: Vec<_> = reasons.into_iter().map(|reason| reason.to_string()).collect();
+    let Some(last) = reasons.pop() else { return Ok(()) };
+    reasons.iter().for_each(|reason| complain(reason));
+    Err(Failure::Failed(last))
+}
+
+/// A value in a table, or the sign for none.
+pub(super) fn shown<T: ToString>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
 /// One line on standard error. If that is closed too, there is nobody to tell.
 pub(super) fn complain(reason: &str) {
     let _ = writeln!(io::stderr(), "synod: {}", reason.replace(['\n', '\r'], " "));
@@ -102,40 +115,4 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
-}
-
-/// Counts on standard error while a long command runs, if a person is watching.
-#[derive(Debug)]
-pub(super) struct Progress {
-    what: &'static str,
-    shown: Option<std::time::Instant>,
-    is_on: bool,
-}
-
-/// How often the count changes.
-const PROGRESS_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
-
-impl Progress {
-    /// Shows nothing unless standard error is a terminal, and standard output is not: else the two
-    /// would mix.
-    pub(super) fn new(what: &'static str) -> Self {
-        let is_on = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        Self { what, shown: None, is_on }
-    }
-
-    pub(super) fn show(&mut self, count: u64) {
-        let due = self.shown.is_none_or(|at| at.elapsed() >= PROGRESS_INTERVAL);
-        if self.is_on && due {
-            self.shown = Some(std::time::Instant::now());
-            let _ = write!(io::stderr(), "\r{count} {}", self.what);
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }

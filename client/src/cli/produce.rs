@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 
 use super::connect::Connect;
 use super::format::unescape;
-use super::output::{Failure, Progress};
+use super::output::Failure;
+use super::progress::Progress;
 use crate::producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord};
 
 /// Largest record that is read, in bytes.
@@ -96,7 +97,7 @@ pub(super) async fn run(args: ProduceArgs) -> Result<(), Failure> {
     let mut records =
         read_records(input, unescape(&args.delimiter).map_err(Failure::usage)?, limit)?;
     let mut unsettled: VecDeque<Delivery> = VecDeque::new();
-    let mut progress = Progress::new("records");
+    let mut progress = Progress::new("records", None);
     let mut count = 0;
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);

@@ -35,6 +35,17 @@ fn parse_date(text: &str) -> Option<i64> {
     Some((days * 86_400 + seconds) * 1000 + millis)
 }
 
+/// Milliseconds since 1970 of a date as HTTP writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub(super) fn parse_http(text: &str) -> Option<i64> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_weekday, date) = text.split_once(", ")?;
+    let parts: Vec<_> = date.split(' ').collect();
+    let [day, month, year, time, "GMT"] = parts[..] else { return None };
+    let month = 1 + MONTHS.iter().position(|name| *name == month)?;
+    parse_date(&format!("{year}-{month}-{day}T{time}Z"))
+}
+
 /// Numbers of digits only, between separators.
 fn numbers<const N: usize>(text: &str, separator: char) -> Option<[i64; N]> {
     let parts: Vec<i64> = text
@@ -70,6 +81,14 @@ fn days_before(year: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_of_http() {
+        assert_eq!(parse_http("Sun, 09 Sep 2001 01:46:40 GMT"), Some(1_000_000_000_000));
+        for bad in ["", "Sun, ", "Sun, 09 Sep 2001 01:46:40", "Sun, 09 Foo 2001 01:46:40 GMT"] {
+            assert_eq!(parse_http(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn times_are_counted_from_1970() {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::connect::Connect;
+use super::connect::AdminArgs;
 
 /// What to do with topics.
 #[derive(Debug, Subcommand)]
@@ -21,6 +21,8 @@ pub enum TopicCommand {
     Delete(DeleteArgs),
     /// Delete the records before an offset
     Trim(TrimArgs),
+    /// Make topics what a file says: shows what it would change, then asks
+    Apply(ApplyArgs),
 }
 
 /// Arguments of `topic create`.
@@ -47,9 +49,8 @@ pub struct CreateArgs {
     /// A topic that exists already is no mistake
     #[arg(long, visible_alias = "if-not-exist")]
     pub if_not_exists: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `topic list`.
@@ -58,12 +59,8 @@ pub struct ListArgs {
     /// Also list topics that belong to the cluster itself
     #[arg(short, long)]
     pub internal: bool,
-    /// Print JSON
-    #[arg(short = 'J', long)]
-    pub json: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `topic describe`.
@@ -75,12 +72,8 @@ pub struct DescribeArgs {
     /// Also show settings that have their default value
     #[arg(short, long)]
     pub all: bool,
-    /// Print JSON
-    #[arg(short = 'J', long)]
-    pub json: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `topic alter`.
@@ -98,9 +91,8 @@ pub struct AlterArgs {
     /// Check only, change nothing
     #[arg(long)]
     pub dry_run: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `topic add-partitions`.
@@ -115,9 +107,8 @@ pub struct AddPartitionsArgs {
     /// How many partitions the topic shall have in the end
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     pub to: Option<i32>,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `topic delete`.
@@ -129,9 +120,8 @@ pub struct DeleteArgs {
     /// A topic that does not exist is no mistake
     #[arg(long)]
     pub if_exists: bool,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
 
 /// Arguments of `topic trim`.
@@ -145,10 +135,37 @@ pub struct TrimArgs {
     /// Only these partitions; may be given several times
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     pub partition: Vec<i32>,
-    #[allow(missing_docs)]
     #[command(flatten)]
-    pub connect: Connect,
+    pub(super) admin: AdminArgs,
 }
+
+/// Arguments of `topic apply`.
+#[derive(Debug, Args)]
+#[command(after_help = APPLY_HELP)]
+pub struct ApplyArgs {
+    /// The file; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub file: String,
+    /// Show what would change, let the cluster check it, and change nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
+}
+
+const APPLY_HELP: &str = "\
+A file:
+  [defaults]                # for topics that do not say otherwise
+  replicas = 3
+  [topic.orders]
+  partitions = 12
+  config.retention.ms = 86400000
+
+Topics that the file does not name stay as they are, and none is deleted. Of those that it names,
+settings that it leaves out go back to their defaults. Nothing is changed unless all can be.";
 
 /// `NAME=VALUE`, the value may be empty.
 fn parse_setting(text: &str) -> Result<(String, String), String> {

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use synod_wire::ErrorCode;
 
-use super::connect::Connect;
-use super::output::{Failure, complain, print, print_json, print_table};
+use super::apply;
+use super::each::{Outcome, for_each};
+use super::output::{Failure, all_well, complain, print, print_table, shown};
 use super::topic::{
     AddPartitionsArgs, AlterArgs, CreateArgs, DeleteArgs, DescribeArgs, ListArgs, TopicCommand,
     TrimArgs,
 };
 use crate::Error;
-use crate::admin::{Admin, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, NewTopic};
+use crate::admin::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, NewTopic};
 use crate::cluster::{
     FoundOffset, Isolation, OffsetSpec, Partition, PerPartition, Topic, TopicPartition,
 };
@@ -26,33 +27,13 @@ pub(super) async fn run(command: TopicCommand) -> Result<(), Failure> {
         TopicCommand::AddPartitions(args) => add_partitions(args).await,
         TopicCommand::Delete(args) => delete(args).await,
         TopicCommand::Trim(args) => trim(args).await,
+        TopicCommand::Apply(args) => apply::run(args).await,
     }
-}
-
-async fn admin(connect: &Connect) -> Result<Admin, Failure> {
-    Ok(Admin::new(connect.cluster().await?))
-}
-
-/// Does something with every topic and reports each failure; fails if any did.
-async fn for_each<F>(topics: &[String], mut act: impl FnMut(String) -> F) -> Result<(), Failure>
-where
-    F: Future<Output = Result<String, Error>>,
-{
-    let mut failures = Vec::new();
-    for topic in topics {
-        match act(topic.clone()).await {
-            Ok(done) => print(&format!("{done}\n"))?,
-            Err(error) => failures.push(error.to_string()),
-        }
-    }
-    let last = failures.pop();
-    failures.iter().for_each(|failure| complain(failure));
-    last.map_or(Ok(()), |last| Err(Failure::Failed(last)))
 }
 
 async fn create(args: CreateArgs) -> Result<(), Failure> {
-    let admin = admin(&args.connect).await?;
-    for_each(&args.topics, |name| {
+    let admin = args.admin.admin().await?;
+    for_each(args.admin.json, "topic", &args.topics, |name| {
         let mut topic = NewTopic::new(&name);
         if let Some(count) = args.partitions {
             topic = topic.partitions(count);
@@ -66,12 +47,12 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
         let admin = &admin;
         async move {
             match admin.create_topic(topic).await {
-                Ok(_) => Ok(format!("created topic {name}")),
+                Ok(_) => Ok(Outcome::Created),
                 Err(error)
                     if args.if_not_exists
                         && error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) =>
                 {
-                    Ok(format!("topic {name} exists already"))
+                    Ok(Outcome::Exists)
                 }
                 Err(error) => Err(error),
             }
@@ -81,17 +62,17 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
 }
 
 async fn delete(args: DeleteArgs) -> Result<(), Failure> {
-    let admin = admin(&args.connect).await?;
-    for_each(&args.topics, |name| {
+    let admin = args.admin.admin().await?;
+    for_each(args.admin.json, "topic", &args.topics, |name| {
         let admin = &admin;
         async move {
             match admin.delete_topic(&name).await {
-                Ok(()) => Ok(format!("deleted topic {name}")),
+                Ok(()) => Ok(Outcome::Deleted),
                 Err(error)
                     if args.if_exists
                         && error.code() == Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) =>
                 {
-                    Ok(format!("topic {name} does not exist"))
+                    Ok(Outcome::Missing)
                 }
                 Err(error) => Err(error),
             }
@@ -109,7 +90,7 @@ struct ListedTopic<'a> {
 }
 
 async fn list(args: ListArgs) -> Result<(), Failure> {
-    let topics = admin(&args.connect).await?.topics().await?;
+    let topics = args.admin.admin().await?.topics().await?;
     let listed: Vec<_> = topics
         .iter()
         .filter(|topic| args.internal || !topic.is_internal)
@@ -120,13 +101,13 @@ async fn list(args: ListArgs) -> Result<(), Failure> {
             internal: topic.is_internal,
         })
         .collect();
-    if args.json {
-        return print_json(&listed);
-    }
-    let row = |topic: &ListedTopic<'_>| {
-        [topic.name.to_owned(), topic.partitions.to_string(), topic.replicas.to_string()]
-    };
-    print_table(["TOPIC", "PARTITIONS", "REPLICAS"], &listed.iter().map(row).collect::<Vec<_>>())
+    args.admin.show(&listed, |listed| {
+        let row = |topic: &ListedTopic<'_>| {
+            [topic.name.to_owned(), topic.partitions.to_string(), topic.replicas.to_string()]
+        };
+        let rows: Vec<_> = listed.iter().map(row).collect();
+        print_table(["TOPIC", "PARTITIONS", "REPLICAS"], &rows)
+    })
 }
 
 #[derive(Serialize)]
@@ -159,7 +140,7 @@ struct DescribedConfig {
 }
 
 async fn describe(args: DescribeArgs) -> Result<(), Failure> {
-    let admin = admin(&args.connect).await?;
+    let admin = args.admin.admin().await?;
     let mut topics = Vec::new();
     if args.topics.is_empty() {
         topics = admin.topics().await?;
@@ -180,16 +161,14 @@ async fn describe(args: DescribeArgs) -> Result<(), Failure> {
         let ends = cluster.list_offsets(partitions(), OffsetSpec::End, isolation).await;
         described.push(describe_topic(&topic, configs, &starts, &ends, args.all));
     }
-    if args.json {
-        return print_json(&described);
-    }
-    for (index, topic) in described.iter().enumerate() {
-        if index > 0 {
-            print("\n")?;
-        }
-        print_description(topic)?;
-    }
-    Ok(())
+    args.admin.show(&described, |described| {
+        described.iter().enumerate().try_for_each(|(index, topic)| {
+            if index > 0 {
+                print("\n")?;
+            }
+            print_description(topic)
+        })
+    })
 }
 
 fn describe_topic(
@@ -243,16 +222,15 @@ fn print_description(topic: &DescribedTopic) -> Result<(), Failure> {
     let count = topic.partitions.len();
     print(&format!("topic {}  id {}  partitions {count}\n", topic.name, topic.id))?;
     let ids = |ids: &[i32]| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
-    let or_dash = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
     let row = |p: &DescribedPartition| {
         [
             p.partition.to_string(),
-            or_dash(p.leader.map(i64::from)),
+            shown(p.leader),
             p.leader_epoch.to_string(),
             ids(&p.replicas),
             ids(&p.in_sync),
-            or_dash(p.start_offset),
-            or_dash(p.end_offset),
+            shown(p.start_offset),
+            shown(p.end_offset),
         ]
     };
     let heading = ["PARTITION", "LEADER", "LEADER-EPOCH", "REPLICAS", "IN-SYNC", "START", "END"];
@@ -266,7 +244,7 @@ fn print_description(topic: &DescribedTopic) -> Result<(), Failure> {
         return Ok(());
     }
     let row = |config: &DescribedConfig| {
-        let value = config.value.clone().unwrap_or_else(|| "-".into());
+        let value = shown(config.value.as_ref());
         let origin = if config.default { "default" } else { "topic" };
         [config.name.clone(), value, origin.to_owned()]
     };
@@ -275,13 +253,23 @@ fn print_description(topic: &DescribedTopic) -> Result<(), Failure> {
 }
 
 async fn alter(args: AlterArgs) -> Result<(), Failure> {
-    let admin = admin(&args.connect).await?;
+    let admin = args.admin.admin().await?;
     let set = args.set.into_iter().map(|(name, value)| ConfigChange::Set(name, value));
     let changes: Vec<_> = set.chain(args.unset.into_iter().map(ConfigChange::Unset)).collect();
     let topic = ConfigResource::Topic(args.topic.clone());
     admin.alter_config(&topic, &changes, args.dry_run).await?;
-    let done = if args.dry_run { "would change" } else { "changed" };
-    print(&format!("{done} {} of topic {}\n", settings(changes.len()), args.topic))
+    let altered = Altered { topic: args.topic, settings: changes.len(), dry_run: args.dry_run };
+    args.admin.show(&altered, |altered| {
+        let done = if altered.dry_run { "would change" } else { "changed" };
+        print(&format!("{done} {} of topic {}\n", settings(altered.settings), altered.topic))
+    })
+}
+
+#[derive(Serialize)]
+struct Altered {
+    topic: String,
+    settings: usize,
+    dry_run: bool,
 }
 
 fn settings(count: usize) -> String {
@@ -289,7 +277,7 @@ fn settings(count: usize) -> String {
 }
 
 async fn add_partitions(args: AddPartitionsArgs) -> Result<(), Failure> {
-    let admin = admin(&args.connect).await?;
+    let admin = args.admin.admin().await?;
     let total = match (args.to, args.num) {
         (Some(total), _) => total,
         (None, added) => {
@@ -300,7 +288,16 @@ async fn add_partitions(args: AddPartitionsArgs) -> Result<(), Failure> {
         }
     };
     admin.create_partitions(&args.topic, total).await?;
-    print(&format!("topic {} has {total} partitions now\n", args.topic))
+    let grown = Grown { topic: args.topic, partitions: total };
+    args.admin.show(&grown, |grown| {
+        print(&format!("topic {} has {} partitions now\n", grown.topic, grown.partitions))
+    })
+}
+
+#[derive(Serialize)]
+struct Grown {
+    topic: String,
+    partitions: i32,
 }
 
 /// Before which place records are deleted.
@@ -325,7 +322,7 @@ fn trim_point(text: &str) -> Result<TrimPoint, Failure> {
 
 async fn trim(args: TrimArgs) -> Result<(), Failure> {
     let point = trim_point(&args.offset)?;
-    let admin = admin(&args.connect).await?;
+    let admin = args.admin.admin().await?;
     let topic = admin.topic(&args.topic).await?;
     let mut partitions = args.partition;
     if partitions.is_empty() {
@@ -349,20 +346,27 @@ async fn trim(args: TrimArgs) -> Result<(), Failure> {
             }
         }
     }
-    let mut failures = Vec::new();
-    let mut rows = Vec::new();
-    for (partition, result) in admin.delete_records(before).await {
-        match result {
-            Ok(start) => rows.push([partition.partition.to_string(), start.to_string()]),
-            Err(error) => failures.push(error.to_string()),
-        }
-    }
-    if !rows.is_empty() {
-        print_table(["PARTITION", "START"], &rows)?;
-    }
-    let last = failures.pop();
-    failures.iter().for_each(|failure| complain(failure));
-    last.map_or(Ok(()), |last| Err(Failure::Failed(last)))
+    let trimmed =
+        admin.delete_records(before).await.into_iter().map(|(partition, result)| Trimmed {
+            partition: partition.partition,
+            start_offset: result.as_ref().ok().copied(),
+            error: result.err().map(|error| error.to_string()),
+        });
+    let trimmed: Vec<_> = trimmed.collect();
+    args.admin.show(&trimmed, |trimmed| {
+        let done = trimmed.iter().filter(|trimmed| trimmed.error.is_none());
+        let row = |t: &Trimmed| [t.partition.to_string(), shown(t.start_offset)];
+        let rows: Vec<_> = done.map(row).collect();
+        if rows.is_empty() { Ok(()) } else { print_table(["PARTITION", "START"], &rows) }
+    })?;
+    all_well(trimmed.into_iter().filter_map(|trimmed| trimmed.error))
+}
+
+#[derive(Serialize)]
+struct Trimmed {
+    partition: i32,
+    start_offset: Option<i64>,
+    error: Option<String>,
 }
 
 #[cfg(test)]

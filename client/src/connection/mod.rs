@@ -112,6 +112,11 @@ impl Connection {
         self.shared.versions.choose::<R>(&self.shared.address)
     }
 
+    /// All versions that the broker speaks.
+    pub(crate) fn versions(&self) -> &Versions {
+        &self.shared.versions
+    }
+
     /// Sends a request and waits for its answer, at most for the configured request time-out.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::Error;
 const ERROR_CODE_AT: usize = 4;
 
 /// The broker's version range of each API.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Versions {
     ranges: BTreeMap<i16, RangeInclusive<i16>>,
 }
@@ -23,6 +23,11 @@ impl Versions {
     /// Before the broker was asked.
     pub(super) fn unknown() -> Self {
         Self { ranges: BTreeMap::new() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(ranges: impl IntoIterator<Item = (i16, RangeInclusive<i16>)>) -> Self {
+        Self { ranges: ranges.into_iter().collect() }
     }
 
     fn from_response(response: &ApiVersionsResponse) -> Self {
