@@ -182,6 +182,14 @@ pub(crate) const DIAL_PAUSE_LIMIT: Duration = Duration::from_millis(500);
 /// How long a connection to a peer may take no byte before it is given up.
 pub(crate) const PEER_STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time between two signs of life of whoever reads a connection between brokers, and the silence
+/// after which its dialer gives it up. Longer than the silence after which a broker counts as gone:
+/// a connection is not to blame for that.
+pub(crate) const PEER_PULSE: Duration = Duration::from_millis(300);
+pub(crate) const PEER_PULSE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+const _: () = assert!(PEER_PULSE_TIMEOUT.as_millis() >= 4 * PEER_PULSE.as_millis());
+
 /// A silent connection between brokers is probed after this time, and this often.
 pub(crate) const PEER_KEEPALIVE: Duration = Duration::from_secs(1);
 pub(crate) const PEER_KEEPALIVE_PROBES: u32 = 4;

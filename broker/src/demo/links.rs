@@ -44,6 +44,9 @@ pub enum Link {
     Silent,
     /// Connections are reset, and new ones, too.
     Cut,
+    /// Connections that stand lose their other end without being told: what is sent on them goes
+    /// nowhere. New ones pass.
+    HalfOpen,
 }
 
 type Identify = fn(&[u8]) -> Dialer;
@@ -197,7 +200,7 @@ async fn pass(shared: &Shared, to: u32, mut dialer: TcpStream) {
     };
     let dialed = tokio::select! {
         dialed = TcpStream::connect(target) => dialed,
-        () = pump::is_cut(&mut link) => return pump::reset(dialer),
+        () = pump::becomes(&mut link, Link::Cut) => return pump::reset(dialer),
     };
     match dialed {
         Ok(dialed) => pump::run(dialer, dialed, hello, link).await,

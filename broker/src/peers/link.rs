@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use synod_paxos::NodeId;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
@@ -16,6 +15,7 @@ use super::dial::{Dialed, dial};
 use super::hello::Session;
 use super::message::{Channel, ControlMessage};
 use super::pack::{Sequence, pack};
+use super::pulse;
 use super::queue::Queue;
 use crate::config::Voter;
 use crate::limits::{DIAL_PAUSE_LIMIT, PEER_PACK_SIZE, PEER_STALL_TIMEOUT};
@@ -109,15 +109,19 @@ impl Carrier {
         began.elapsed()
     }
 
-    async fn send_all(&self, socket: TcpStream, Session(session): Session) -> io::Error {
+    async fn send_all(&self, socket: TcpStream, session: Session) -> io::Error {
+        let (read, write) = socket.into_split();
+        tokio::select! {
+            error = pulse::lost(read) => error,
+            error = self.write_all(write, session) => error,
+        }
+    }
+
+    async fn write_all(&self, mut write: OwnedWriteHalf, Session(session): Session) -> io::Error {
         let mut sequence = Sequence::new(session);
-        let (mut read, mut write) = socket.into_split();
         let (mut messages, mut packed) = (Vec::new(), Vec::new());
         loop {
-            tokio::select! {
-                error = ended(&mut read) => return error,
-                () = self.queue.filled() => {}
-            }
+            self.queue.filled().await;
             self.queue.take(&mut messages, PEER_PACK_SIZE);
             pack(&mut sequence, std::mem::take(&mut messages), &mut packed);
             for frame in packed.drain(..) {
@@ -149,15 +153,6 @@ impl Drop for Connected<'_> {
         metrics.dropped.add(queue.disconnected() as u64);
         metrics.connected.set(0);
         metrics.queued_size.set(0);
-    }
-}
-
-/// Waits for the end of a connection on which nothing comes back.
-async fn ended(read: &mut OwnedReadHalf) -> io::Error {
-    match read.read(&mut [0]).await {
-        Ok(0) => io::Error::new(io::ErrorKind::ConnectionReset, "the peer closed it"),
-        Ok(_) => io::Error::new(io::ErrorKind::InvalidData, "the peer answered out of turn"),
-        Err(error) => error,
     }
 }
 

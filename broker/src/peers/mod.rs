@@ -10,6 +10,7 @@
 //! | `frame`, `pack`, `form` | bytes of frames; messages in frames; serde forms |
 //! | `hello`, `dial`, `circle` | introductions; making a connection; what is known of whom |
 //! | `queue`, `link`, `links` | what waits; one connection out; those of one channel |
+//! | `pulse` | signs of life of whoever reads a connection |
 //! | `listener`, `reader` | connections in; what they carry |
 
 mod backoff;
@@ -27,6 +28,7 @@ mod links;
 mod listener;
 mod message;
 mod pack;
+mod pulse;
 mod queue;
 mod reader;
 mod share;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use synod_paxos::NodeId;
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use super::hello::Session;
 use super::listener::Received;
 use super::message::{Channel, ControlMessage, PartitionMessage};
 use super::pack::{Sequence, unpack};
+use super::pulse;
 use super::share::{InboundRoom, InboundShare};
 use crate::shard::{ShardHandle, ShardRequest, shard_of};
 
@@ -69,8 +71,25 @@ impl Introduced {
     }
 
     async fn read_all(self, receiver: Receiver) -> Result<(), FrameError> {
-        let Introduced { circle, socket, from, session, .. } = self;
-        let socket = TcpStream::from_std(socket)?;
+        let (read, write) = TcpStream::from_std(self.socket)?.into_split();
+        let messages = Messages { circle: self.circle, from: self.from, receiver };
+        tokio::select! {
+            ended = messages.take(read, self.session) => ended,
+            error = pulse::beat(write) => Err(error.into()),
+        }
+    }
+}
+
+/// What a connection brings, and where it goes.
+struct Messages {
+    circle: Arc<Circle>,
+    from: NodeId,
+    receiver: Receiver,
+}
+
+impl Messages {
+    async fn take(self, socket: OwnedReadHalf, session: Session) -> Result<(), FrameError> {
+        let Messages { circle, from, receiver } = self;
         let decoder = FrameDecoder::for_messages();
         let mut frames = FramedRead::with_capacity(socket, decoder, READ_SIZE);
         let mut sequence = Sequence::new(session.0);

@@ -38,20 +38,41 @@ pub(super) async fn run(
             pass(from_dialed, to_dialer, Vec::new(), link.clone()),
         )
     };
-    let mut cut = link.clone();
-    let is_whole = tokio::select! {
-        ended = both => ended.is_ok(),
-        () = is_cut(&mut cut) => false,
+    let (mut cut, mut half) = (link.clone(), link.clone());
+    // A connection that is made while others are half open is a whole one.
+    let is_new = *link.borrow() == Link::HalfOpen;
+    let ended = tokio::select! {
+        ended = both => ended.map_err(|_| Link::Cut),
+        () = becomes(&mut cut, Link::Cut) => Err(Link::Cut),
+        () = becomes(&mut half, Link::HalfOpen), if !is_new => Err(Link::HalfOpen),
     };
-    if !is_whole {
-        reset(dialer);
-        reset(dialed);
+    match ended {
+        Ok(_) => {}
+        Err(Link::HalfOpen) => {
+            reset(dialed);
+            swallow(dialer, &mut cut).await;
+        }
+        Err(_) => {
+            reset(dialer);
+            reset(dialed);
+        }
     }
 }
 
-/// Waits until the link is cut.
-pub(super) async fn is_cut(link: &mut watch::Receiver<Link>) {
-    if link.wait_for(|link| *link == Link::Cut).await.is_err() {
+/// Reads what nobody will ever get, until the dialer gives up or the link is cut.
+async fn swallow(mut dialer: TcpStream, link: &mut watch::Receiver<Link>) {
+    let mut bytes = vec![0; CHUNK_SIZE];
+    loop {
+        tokio::select! {
+            read = dialer.read(&mut bytes) => if matches!(read, Ok(0) | Err(_)) { return },
+            () = becomes(link, Link::Cut) => return reset(dialer),
+        }
+    }
+}
+
+/// Waits until the link is in this state.
+pub(super) async fn becomes(link: &mut watch::Receiver<Link>, state: Link) {
+    if link.wait_for(|link| *link == state).await.is_err() {
         // The proxies are ending; their connections end with their runtime.
         std::future::pending::<()>().await;
     }

@@ -95,6 +95,24 @@ fn a_silent_link_keeps_bytes_back_until_it_heals() {
 }
 
 #[test]
+fn a_half_open_connection_keeps_its_dialer_in_the_dark() {
+    let (links, listener) = start();
+    let (mut dialer, mut dialed) = dial(&links, &listener, 1);
+    links.set(1, 2, Link::HalfOpen);
+    assert!(is_reset(&mut dialed));
+    for _ in 0..100 {
+        dialer.write_all(&[0; 10_000]).expect("it goes nowhere, and that without an error");
+    }
+    let (mut again, mut again_dialed) = dial(&links, &listener, 1);
+    again.write_all(b"x").expect("room");
+    assert_eq!(receive(&mut again_dialed, 1), b"x", "new connections pass");
+    links.heal();
+    dialer.write_all(b"y").expect("for ever in the dark");
+    links.set(1, 2, Link::Cut);
+    assert!(is_reset(&mut dialer) && is_reset(&mut again));
+}
+
+#[test]
 fn a_slow_link_is_late() {
     let (links, listener) = start();
     let (mut dialer, mut dialed) = dial(&links, &listener, 1);
