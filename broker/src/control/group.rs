@@ -25,13 +25,13 @@ use super::served::{Known, Served};
 use super::supervisor::Supervisor;
 use crate::broker::DeletedTopics;
 use crate::limits::{BROKER_TIMEOUT_TICKS, HEARTBEAT_TICKS};
-use crate::metadata::connectivity::Connectivity;
+use crate::metadata::connectivity::{Connectivity, Report, Sighting};
 use crate::metadata::{
     Ask, BeginControl, BrokerId, ControllerContext, ControllerRequest, ImagePublisher,
     MetadataImage, MetadataRecord, RegisterBroker, TopicId,
 };
 use crate::partition::{Effects, Marks, Partition, PartitionError, PartitionView};
-use crate::peers::{BrokerHeartbeat, ControlMessage};
+use crate::peers::{BrokerHeartbeat, ControlMessage, LinkedPeer};
 use crate::state_log::{NotDone, StateError, StateLog};
 
 /// Partition of the metadata group's own log.
@@ -180,17 +180,26 @@ impl Group {
     }
 
     fn handle_heartbeat(&mut self, from: NodeId, heartbeat: BrokerHeartbeat) {
-        let BrokerHeartbeat { election, hears, incarnation, .. } = heartbeat;
+        let BrokerHeartbeat { election, hears, linked, incarnation, metadata_end } = heartbeat;
+        let is_voter = |node: &NodeId| self.voters.is_voter(*node);
+        let report = Report {
+            start: incarnation.start,
+            incarnation: TopicId::from_bytes(incarnation.random),
+            metadata_end,
+            hears: hears.iter().filter(|it| is_voter(it)).map(|it| BrokerId(it.0)).collect(),
+            linked: linked
+                .into_iter()
+                .filter(|it| is_voter(&NodeId(it.node)))
+                .map(|LinkedPeer { node, random, metadata_end }| {
+                    let incarnation = TopicId::from_bytes(random);
+                    (BrokerId(node), Sighting { incarnation, metadata_end })
+                })
+                .collect(),
+        };
+        Arc::make_mut(&mut self.connectivity).handle_heartbeat(BrokerId(from.0), report);
         // Who hears this broker is linked to it. A link in one direction is none: nothing that is
         // decided could come back over it.
         let linked = hears.contains(&self.me);
-        let hears = hears.into_iter().filter(|node| self.voters.is_voter(*node));
-        Arc::make_mut(&mut self.connectivity).handle_heartbeat(
-            BrokerId(from.0),
-            incarnation.start,
-            TopicId::from_bytes(incarnation.random),
-            hears.map(|node| BrokerId(node.0)),
-        );
         if linked {
             self.election.handle_heartbeat(from, election);
         }
@@ -326,13 +335,20 @@ impl Group {
     fn heartbeat(&self, mut election: synod_paxos::Heartbeat) -> BrokerHeartbeat {
         // A leader whose followers do not answer is none, whatever it hears.
         let unanswered = matches!(self.told.0, Role::Leader { quorum: false, .. });
-        if unanswered || self.leaving || self.partition.has_ended() {
+        let gives_up = self.leaving || self.partition.has_ended();
+        if unanswered || gives_up || self.supervisor.is_yielding() {
             election.quorum = false;
             election.follows = election.follows.filter(|ballot| ballot.node != self.me);
         }
         let hears = self.connectivity.heard().map(|broker| NodeId(broker.0)).collect();
+        let peer = |(broker, it): (BrokerId, Sighting)| LinkedPeer {
+            node: broker.0,
+            random: it.incarnation.bytes(),
+            metadata_end: it.metadata_end,
+        };
+        let linked = self.connectivity.linked().map(peer).collect();
         let incarnation = self.registering.incarnation();
-        BrokerHeartbeat { election, hears, incarnation, metadata_end: self.log.end() }
+        BrokerHeartbeat { election, hears, linked, incarnation, metadata_end: self.log.end() }
     }
 
     fn controller(&self) -> Controller {

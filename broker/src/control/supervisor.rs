@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::metadata::connectivity::Connectivity;
-use crate::metadata::controller::{Resignations, failover};
+use crate::metadata::controller::{Resignations, failover, should_yield};
 use crate::metadata::pacing::Pacing;
 use crate::metadata::request::{Resign, Resigned};
 use crate::metadata::{Ask, MetadataImage, MetadataRecord};
@@ -23,6 +23,8 @@ pub(super) struct Supervisor {
     due: bool,
     /// Records of a failover are on their way.
     under_way: Arc<AtomicBool>,
+    /// Another broker would be the better controller.
+    yielding: bool,
 }
 
 impl Supervisor {
@@ -48,6 +50,12 @@ impl Supervisor {
     pub(super) fn handle_lost_leadership(&mut self) {
         self.resignations.clear();
         self.under_way = Arc::default();
+        self.yielding = false;
+    }
+
+    /// Whether others should stand for election, although this broker reaches a majority.
+    pub(super) fn is_yielding(&self) -> bool {
+        self.yielding
     }
 
     /// Looks at a request before it is carried out: some are for the supervisor.
@@ -87,6 +95,11 @@ impl Supervisor {
         self.due = false;
         let image = log.state();
         let tick = self.tick;
+        let yielding = should_yield(image, connectivity);
+        if yielding && !self.yielding {
+            tracing::info!("a partition needs a leader that this controller does not reach");
+        }
+        self.yielding = yielding;
         self.resignations.retain(|(topic, partition), resigned| {
             let known = image.partition(*topic, *partition);
             resigned.until_tick > tick && known.is_some_and(|known| resigned.is_of(known))

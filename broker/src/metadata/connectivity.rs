@@ -17,19 +17,40 @@ const SETTLE_TIMEOUTS: u64 = 2;
 /// broker's own life: when all start together, some come later.
 const START_TIMEOUTS: u64 = 6;
 
-/// What a broker's heartbeat tells about itself.
+/// What a broker's heartbeat tells about itself and others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How many times its data directory has been started.
+    pub start: u64,
+    /// Its present life.
+    pub incarnation: TopicId,
+    /// How far it has folded the metadata log.
+    pub metadata_end: u64,
+    /// The brokers that it hears.
+    pub hears: BTreeSet<BrokerId>,
+    /// The brokers that it is linked to.
+    pub linked: BTreeMap<BrokerId, Sighting>,
+}
+
+/// What a broker tells of another one that it is linked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The other one's life.
+    pub incarnation: TopicId,
+    /// How far that one has folded the metadata log.
+    pub metadata_end: u64,
+}
+
+/// A broker's last heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Heard {
-    /// Tick of the last heartbeat.
+    /// When it came.
     tick: u64,
     /// Tick of the last heartbeat that told of hearing this broker.
     linked_tick: Option<u64>,
     /// Tick since when there was no gap between those.
     since: u64,
-    /// How many times its data directory has been started.
-    start: u64,
-    incarnation: TopicId,
-    hears: BTreeSet<BrokerId>,
+    report: Report,
 }
 
 /// The heartbeats that one broker hears. Drive it with ticks and heartbeats.
@@ -55,19 +76,13 @@ impl Connectivity {
     }
 
     /// Takes a heartbeat. One of an earlier start than known is old news.
-    pub fn handle_heartbeat(
-        &mut self,
-        from: BrokerId,
-        start: u64,
-        incarnation: TopicId,
-        hears: impl IntoIterator<Item = BrokerId>,
-    ) {
-        if from == self.me || self.heard.get(&from).is_some_and(|known| known.start > start) {
+    pub fn handle_heartbeat(&mut self, from: BrokerId, report: Report) {
+        let known = self.heard.get(&from);
+        if from == self.me || known.is_some_and(|known| known.report.start > report.start) {
             return;
         }
-        let hears: BTreeSet<_> = hears.into_iter().collect();
-        let same = self.heard.get(&from).filter(|known| known.incarnation == incarnation);
-        let linked = hears.contains(&self.me);
+        let same = known.filter(|known| known.report.incarnation == report.incarnation);
+        let linked = report.hears.contains(&self.me);
         let linked_tick =
             if linked { Some(self.tick) } else { same.and_then(|known| known.linked_tick) };
         let since = match same {
@@ -75,8 +90,7 @@ impl Connectivity {
             Some(known) if known.linked_tick.is_none() && !linked => known.since,
             _ => self.tick,
         };
-        let tick = self.tick;
-        self.heard.insert(from, Heard { tick, linked_tick, since, start, incarnation, hears });
+        self.heard.insert(from, Heard { tick: self.tick, linked_tick, since, report });
     }
 
     /// Ticks of this broker's life.
@@ -91,35 +105,75 @@ impl Connectivity {
         self.heard.iter().filter(move |(_, heard)| fresh(heard)).map(|(broker, _)| *broker)
     }
 
-    /// Whether `a` and `b` hear each other. Of two others, only what they tell themselves counts.
+    /// The other brokers that this one is linked to, to be told to all. Told of for a shorter time
+    /// than a silent broker counts as there: whoever is told must not wait longer for that.
+    pub fn linked(&self) -> impl Iterator<Item = (BrokerId, Sighting)> + '_ {
+        let lately = |tick: u64| 5 * (self.tick - tick) < 3 * self.timeout_ticks;
+        let linked = self.heard.iter().filter(move |(_, it)| it.linked_tick.is_some_and(lately));
+        linked.map(|(broker, Heard { report, .. })| {
+            let Report { incarnation, metadata_end, .. } = *report;
+            (*broker, Sighting { incarnation, metadata_end })
+        })
+    }
+
+    /// Whether `a` and `b` hear each other. Of two others, only what they tell themselves counts;
+    /// where this broker is linked to one of them alone, its word does for both.
     #[must_use]
     pub fn is_linked(&self, a: BrokerId, b: BrokerId) -> bool {
-        a == b || self.hears(a, b) && self.hears(b, a)
+        a == b || self.hears(a, b) && self.hears(b, a) || self.tells(a, b) || self.tells(b, a)
     }
 
     fn hears(&self, a: BrokerId, b: BrokerId) -> bool {
         if a == self.me {
             return self.fresh(b).is_some();
         }
-        self.fresh(a).is_some_and(|heard| heard.hears.contains(&b))
+        self.fresh(a).is_some_and(|heard| heard.report.hears.contains(&b))
+    }
+
+    /// Whether `teller` says that it is linked to a broker that this one is not linked to.
+    fn tells(&self, teller: BrokerId, of: BrokerId) -> bool {
+        of != self.me
+            && self.fresh(of).is_none()
+            && self.fresh(teller).is_some_and(|heard| heard.report.linked.contains_key(&of))
     }
 
     /// Whether the broker is heard in the very life that is registered.
     #[must_use]
     pub fn is_up(&self, broker: &BrokerImage) -> bool {
         broker.id == self.me
-            || self.fresh(broker.id).is_some_and(|it| it.incarnation == broker.incarnation)
+            || self.fresh(broker.id).is_some_and(|it| it.report.incarnation == broker.incarnation)
     }
 
     /// Whether the registered life of the broker must be taken to have ended.
     #[must_use]
     pub fn is_gone(&self, broker: &BrokerImage) -> bool {
+        self.is_silent(broker) && self.sighting(broker).is_none()
+    }
+
+    /// If this broker hears nothing of the registered life of the other one, and others are linked
+    /// to it: how far that one has folded the metadata log, of which it learns no more.
+    #[must_use]
+    pub fn detached_end(&self, broker: &BrokerImage) -> Option<u64> {
+        self.sighting(broker).filter(|_| self.is_silent(broker))
+    }
+
+    /// How far the registered life of the broker has folded the metadata log, as others tell that
+    /// are linked to it.
+    fn sighting(&self, broker: &BrokerImage) -> Option<u64> {
+        let tellers = self.heard.values().filter(|heard| self.is_linked_lately(heard));
+        let sightings = tellers.filter_map(|heard| heard.report.linked.get(&broker.id));
+        let current = sightings.filter(|it| it.incarnation == broker.incarnation);
+        current.map(|it| it.metadata_end).max()
+    }
+
+    /// Whether this broker should have heard of the registered life of the other one, and has not.
+    fn is_silent(&self, broker: &BrokerImage) -> bool {
         if self.is_up(broker) {
             return false;
         }
         match self.heard.get(&broker.id) {
             None => self.tick >= START_TIMEOUTS * self.timeout_ticks,
-            Some(heard) if heard.incarnation == broker.incarnation => {
+            Some(heard) if heard.report.incarnation == broker.incarnation => {
                 // At first it hears nobody.
                 heard.linked_tick.is_some() || self.tick - heard.since >= self.timeout_ticks
             }
@@ -178,8 +232,20 @@ mod tests {
         BrokerImage { id: id(broker), incarnation, endpoints, rack: None, start: 1, lost: false }
     }
 
+    fn report(start: u64, incarnation: TopicId, hears: &[u32]) -> Report {
+        let hears = hears.iter().map(|it| id(*it)).collect();
+        Report { start, incarnation, metadata_end: 0, hears, linked: BTreeMap::new() }
+    }
+
     fn beat(connectivity: &mut Connectivity, from: u32, hears: &[u32]) {
-        connectivity.handle_heartbeat(id(from), 1, LIFE, hears.iter().map(|it| id(*it)));
+        connectivity.handle_heartbeat(id(from), report(1, LIFE, hears));
+    }
+
+    /// A heartbeat of a broker that hears broker 1 and is linked to `other`.
+    fn beat_linked(connectivity: &mut Connectivity, from: u32, other: u32, life: TopicId) {
+        let sighting = Sighting { incarnation: life, metadata_end: 7 };
+        let linked = BTreeMap::from([(id(other), sighting)]);
+        connectivity.handle_heartbeat(id(from), Report { linked, ..report(1, LIFE, &[1, other]) });
     }
 
     fn pass(connectivity: &mut Connectivity, ticks: u64) {
@@ -237,6 +303,40 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_heard_is_there_as_long_as_others_are_linked_to_it() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        beat(&mut connectivity, 3, &[1, 2]);
+        beat_linked(&mut connectivity, 2, 3, LIFE);
+        assert_eq!(connectivity.detached_end(&image(3, LIFE)), None, "it is heard");
+        for tick in 0..30 {
+            pass(&mut connectivity, 1);
+            beat_linked(&mut connectivity, 2, 3, LIFE);
+            assert!(!connectivity.is_gone(&image(3, LIFE)), "{tick}");
+            assert_eq!(connectivity.is_up(&image(3, LIFE)), tick < 9, "{tick}");
+        }
+        assert_eq!(connectivity.detached_end(&image(3, LIFE)), Some(7));
+        assert!(connectivity.is_gone(&image(3, NEXT_LIFE)), "another life was seen");
+        assert!(connectivity.is_linked(id(2), id(3)) && connectivity.is_linked(id(3), id(2)));
+        assert!(!connectivity.is_linked(id(1), id(3)), "nobody can tell of that");
+        assert!(connectivity.reaches_majority(id(3), &[id(3), id(1), id(2)]));
+        beat(&mut connectivity, 2, &[1, 3]);
+        assert!(connectivity.is_gone(&image(3, LIFE)), "to hear it is not enough");
+    }
+
+    #[test]
+    fn a_link_is_told_of_for_a_shorter_time_than_it_counts() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        beat(&mut connectivity, 2, &[1]);
+        beat(&mut connectivity, 3, &[2]);
+        let linked = |it: &Connectivity| it.linked().map(|(other, _)| other).collect::<Vec<_>>();
+        pass(&mut connectivity, 5);
+        assert_eq!(linked(&connectivity), [id(2)]);
+        pass(&mut connectivity, 1);
+        assert_eq!(linked(&connectivity), []);
+        assert!(connectivity.is_up(&image(2, LIFE)));
+    }
+
+    #[test]
     fn who_was_never_heard_gets_time_to_start() {
         let mut connectivity = Connectivity::new(id(1), 10);
         pass(&mut connectivity, 59);
@@ -249,12 +349,12 @@ mod tests {
     fn the_next_life_gets_time_to_register() {
         let mut connectivity = Connectivity::new(id(1), 10);
         beat(&mut connectivity, 2, &[1]);
-        connectivity.handle_heartbeat(id(2), 2, NEXT_LIFE, [id(1)]);
+        connectivity.handle_heartbeat(id(2), report(2, NEXT_LIFE, &[1]));
         assert!(!connectivity.is_up(&image(2, LIFE)) && !connectivity.is_gone(&image(2, LIFE)));
         assert!(connectivity.is_up(&image(2, NEXT_LIFE)));
         for _ in 0..10 {
             pass(&mut connectivity, 1);
-            connectivity.handle_heartbeat(id(2), 2, NEXT_LIFE, [id(1)]);
+            connectivity.handle_heartbeat(id(2), report(2, NEXT_LIFE, &[1]));
         }
         assert!(connectivity.is_gone(&image(2, LIFE)));
         beat(&mut connectivity, 2, &[]);
@@ -275,7 +375,7 @@ mod tests {
         beat(&mut connectivity, 2, &[1]);
         assert_eq!(connectivity.steady_ticks(id(2)), 0, "heard again");
         pass(&mut connectivity, 3);
-        connectivity.handle_heartbeat(id(2), 2, NEXT_LIFE, [id(1)]);
+        connectivity.handle_heartbeat(id(2), report(2, NEXT_LIFE, &[1]));
         assert_eq!(connectivity.steady_ticks(id(2)), 0, "another life");
         assert_eq!(connectivity.steady_ticks(id(1)), connectivity.tick());
     }

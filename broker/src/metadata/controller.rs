@@ -13,6 +13,7 @@ mod failover;
 mod handover;
 mod leadership;
 mod lifecycle;
+mod yielding;
 
 use super::{
     BrokerId,
@@ -29,6 +30,7 @@ pub use delete_topics::delete_topics;
 pub use failover::{APPOINTMENTS_PER_BATCH, Resignations, failover};
 pub use handover::{RETURN_STEADY_TICKS, elect_leaders, return_leadership, shut_down};
 pub use lifecycle::{allocate_producer_ids, begin_control, register_broker};
+pub use yielding::should_yield;
 
 /// Round of a partition's first appointment; 0 means "none yet" to the core.
 pub const FIRST_ROUND: u32 = 1;

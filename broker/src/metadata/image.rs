@@ -111,6 +111,9 @@ pub struct PartitionImage {
     pub leader: BrokerId,
     /// The leader's round.
     pub round: u32,
+    /// Offset of the metadata record that made this round: whoever has folded that knows of it.
+    #[serde(default)]
+    pub since: u64,
 }
 
 /// A record that does not follow from the records before it: a bug or a damaged log.
@@ -278,7 +281,7 @@ impl MetadataImage {
             MetadataRecord::LeadershipRenewed { broker } => self.renew_leadership(*broker)?,
             MetadataRecord::TopicCreated { topic, name } => self.create_topic(*topic, name)?,
             MetadataRecord::PartitionCreated { topic, partition, replicas, leader, round } => {
-                let image = partition_image(replicas, *leader, *round)?;
+                let image = partition_image(replicas, *leader, *round, self.end)?;
                 let topic = self.topic_mut(*topic)?;
                 let next = topic.partitions.len() as u64;
                 ensure(u64::from(*partition) == next, "partitions must be created in order")?;
@@ -286,7 +289,7 @@ impl MetadataImage {
                 self.partition_count += 1;
             }
             MetadataRecord::Appointed { topic, partition, leader, round, replicas } => {
-                let image = partition_image(replicas, *leader, *round)?;
+                let image = partition_image(replicas, *leader, *round, self.end)?;
                 self.appoint(*topic, *partition, image)?;
             }
             MetadataRecord::BrokerLost { broker, incarnation } => {
@@ -375,6 +378,7 @@ impl MetadataImage {
             if topic.partitions.iter().any(led) {
                 for partition in Arc::make_mut(topic).partitions.iter_mut().filter(|p| led(p)) {
                     partition.round += 1;
+                    partition.since = self.end;
                 }
             }
         }
@@ -413,10 +417,11 @@ fn partition_image(
     replicas: &[BrokerId],
     leader: BrokerId,
     round: u32,
+    since: u64,
 ) -> Result<PartitionImage, &'static str> {
     ensure(replicas.contains(&leader), "the leader must be one of the replicas")?;
     ensure(round <= MAX_ROUND, "the round is out of range")?;
-    Ok(PartitionImage { replicas: replicas.into(), leader, round })
+    Ok(PartitionImage { replicas: replicas.into(), leader, round, since })
 }
 
 fn ensure(condition: bool, reason: &'static str) -> Result<(), &'static str> {

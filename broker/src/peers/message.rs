@@ -57,7 +57,9 @@ impl ControlMessage {
     /// About what the message takes in memory and on the way.
     pub(crate) fn cost(&self) -> usize {
         match self {
-            ControlMessage::Heartbeat(heartbeat) => MESSAGE_FORM_SIZE + 8 * heartbeat.hears.len(),
+            ControlMessage::Heartbeat(heartbeat) => {
+                MESSAGE_FORM_SIZE + 8 * heartbeat.hears.len() + 40 * heartbeat.linked.len()
+            }
             ControlMessage::Partition(message) => message.cost(),
             ControlMessage::Request { body, .. } | ControlMessage::Answer { body, .. } => {
                 MESSAGE_FORM_SIZE + body.len()
@@ -75,9 +77,22 @@ pub(crate) struct BrokerHeartbeat {
     /// The brokers that the sender has heard lately.
     #[serde(with = "super::form::node_ids")]
     pub(crate) hears: Vec<NodeId>,
+    /// The brokers that the sender hears and that hear it.
+    pub(crate) linked: Vec<LinkedPeer>,
     /// The sender's start.
     pub(crate) incarnation: Incarnation,
     /// How far the sender has folded the metadata log.
+    pub(crate) metadata_end: u64,
+}
+
+/// What a broker tells of one that it is linked to, for those that are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LinkedPeer {
+    /// The other broker.
+    pub(crate) node: u32,
+    /// What tells its present start apart.
+    pub(crate) random: [u8; 16],
+    /// How far it has folded the metadata log.
     pub(crate) metadata_end: u64,
 }
 

@@ -39,7 +39,9 @@ pub(crate) use dialer::{Dialer, dialer_of};
 pub(crate) use formation::FormationError;
 pub(crate) use links::{ControlLinks, Links};
 pub(crate) use listener::{Inbound, Received};
-pub(crate) use message::{BrokerHeartbeat, Channel, ControlMessage, Incarnation, PartitionMessage};
+pub(crate) use message::{
+    BrokerHeartbeat, Channel, ControlMessage, Incarnation, LinkedPeer, PartitionMessage,
+};
 pub(crate) use reader::Introduced;
 pub(crate) use share::InboundShare;
 

@@ -124,6 +124,7 @@ mod tests {
                 follows: None,
             },
             hears: Vec::new(),
+            linked: Vec::new(),
             incarnation: super::super::Incarnation::default(),
             metadata_end,
         })

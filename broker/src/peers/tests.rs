@@ -70,6 +70,7 @@ fn heartbeat(hears: &[u32]) -> ControlMessage {
     ControlMessage::Heartbeat(BrokerHeartbeat {
         election: Heartbeat { round: 1, quorum: true, leads: None, follows: None },
         hears: hears.iter().map(|node| NodeId(*node)).collect(),
+        linked: Vec::new(),
         incarnation: Incarnation::default(),
         metadata_end: 0,
     })

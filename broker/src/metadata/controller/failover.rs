@@ -6,7 +6,7 @@ use super::leadership::Leadership;
 use crate::metadata::{
     BrokerId, MetadataImage, MetadataRecord,
     connectivity::Connectivity,
-    image::PartitionImage,
+    image::{BrokerImage, PartitionImage},
     pacing::{Pacing, PartitionRef},
     request::{ResignReason, Resigned},
 };
@@ -19,7 +19,8 @@ pub type Resignations = BTreeMap<PartitionRef, Resigned>;
 
 /// Makes the records that the state of the cluster asks for: brokers that are lost and that
 /// return, and a new leader for each partition whose leader is lost, has no link to a majority of
-/// its replicas, or resigned. Empty as long as all is well, or nothing can be done.
+/// its replicas, cannot have heard that it leads, or resigned. Empty as long as all is well, or
+/// nothing can be done.
 ///
 /// Being wrong about who is alive costs a round, never safety.
 #[must_use]
@@ -88,18 +89,22 @@ fn comings_and_goings(
 
 /// Why a broker's leaderships have to be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Suspect {
+pub(super) enum Suspect {
     /// It leads nothing any more.
     Lost,
     /// It has no link to some broker that is there.
     Unlinked,
+    /// It has none to this one, and learns of nothing in the metadata log from there on.
+    Detached { end: u64 },
 }
 
 impl Suspect {
-    fn holds(self, connectivity: &Connectivity, partition: &PartitionImage) -> bool {
+    pub(super) fn holds(self, connectivity: &Connectivity, partition: &PartitionImage) -> bool {
+        let alone = || !connectivity.reaches_majority(partition.leader, &partition.replicas);
         match self {
             Self::Lost => true,
-            Self::Unlinked => !connectivity.reaches_majority(partition.leader, &partition.replicas),
+            Self::Unlinked => alone(),
+            Self::Detached { end } => partition.since >= end || alone(),
         }
     }
 }
@@ -107,16 +112,25 @@ impl Suspect {
 /// Brokers that some partition may need another leader than.
 ///
 /// A leader that is linked to every broker that is there reaches whatever any other could, so only
-/// links to those matter.
-fn suspects(image: &MetadataImage, connectivity: &Connectivity) -> BTreeMap<BrokerId, Suspect> {
-    let up: BTreeSet<BrokerId> =
-        image.brokers().filter(|it| connectivity.is_up(it)).map(|broker| broker.id).collect();
+/// links to those matter. One that is not linked to the controller need not be disturbed for that:
+/// it leads on whatever it knows that it leads, as long as others say that it is there.
+pub(super) fn suspects(
+    image: &MetadataImage,
+    connectivity: &Connectivity,
+) -> BTreeMap<BrokerId, Suspect> {
+    let is_there = |it: &&BrokerImage| {
+        connectivity.is_up(it) || !it.lost && connectivity.detached_end(it).is_some()
+    };
+    let there: BTreeSet<BrokerId> =
+        image.brokers().filter(is_there).map(|broker| broker.id).collect();
     let mut suspects = BTreeMap::new();
     for broker in image.brokers() {
         let linked = |other: &BrokerId| connectivity.is_linked(broker.id, *other);
         if broker.lost {
             suspects.insert(broker.id, Suspect::Lost);
-        } else if connectivity.is_settled(broker.id) && !up.iter().all(linked) {
+        } else if let Some(end) = connectivity.detached_end(broker) {
+            suspects.insert(broker.id, Suspect::Detached { end });
+        } else if connectivity.is_settled(broker.id) && !there.iter().all(linked) {
             suspects.insert(broker.id, Suspect::Unlinked);
         }
     }

@@ -9,7 +9,7 @@ use synod_paxos::{
 use tokio_util::codec::Decoder;
 
 use super::super::frame::FrameDecoder;
-use super::super::{Incarnation, PartitionMessage};
+use super::super::{Incarnation, LinkedPeer, PartitionMessage};
 use super::*;
 use crate::limits::{PEER_HEADER_SIZE, REPLICA_MESSAGE_SIZE};
 
@@ -130,14 +130,19 @@ fn control_message() -> impl Strategy<Value = ControlMessage> {
         (prop::option::of(ballot()), prop::option::of(ballot())),
         prop::collection::vec(any::<u32>().prop_map(NodeId), 0..7),
         (any::<u64>(), any::<[u8; 16]>()),
+        prop::collection::vec(any::<(u32, [u8; 16], u64)>(), 0..7),
         any::<u64>(),
     );
     prop_oneof![
-        heartbeat.prop_map(|(round, quorum, (leads, follows), hears, incarnation, end)| {
+        heartbeat.prop_map(|(round, quorum, (leads, follows), hears, incarnation, linked, end)| {
             let (start, random) = incarnation;
             ControlMessage::Heartbeat(BrokerHeartbeat {
                 election: Heartbeat { round, quorum, leads, follows },
                 hears,
+                linked: linked
+                    .into_iter()
+                    .map(|(node, random, metadata_end)| LinkedPeer { node, random, metadata_end })
+                    .collect(),
                 incarnation: Incarnation { start, random },
                 metadata_end: end,
             })

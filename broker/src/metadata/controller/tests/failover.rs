@@ -1,9 +1,11 @@
 //! Failover as the controller plans it: dead brokers, partial partitions, resignations.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::metadata::{
-    connectivity::Connectivity,
-    controller::{APPOINTMENTS_PER_BATCH, Resignations, failover},
+    connectivity::{Connectivity, Report, Sighting},
+    controller::{APPOINTMENTS_PER_BATCH, Resignations, failover, should_yield},
     pacing::Pacing,
     request::{ResignReason, Resigned},
 };
@@ -19,6 +21,8 @@ pub(super) struct Net {
     /// Directed: the second hears nothing of the first.
     cut: Vec<(u32, u32)>,
     down: Vec<u32>,
+    /// How far brokers that are not linked to the controller have folded the metadata log.
+    folded: BTreeMap<u32, u64>,
 }
 
 impl Net {
@@ -37,6 +41,7 @@ impl Net {
             size,
             cut: Vec::new(),
             down: Vec::new(),
+            folded: BTreeMap::new(),
         };
         net.pass(120);
         net
@@ -82,6 +87,10 @@ impl Net {
         hearer != sender && !self.cut.contains(&(sender, hearer)) && !self.down.contains(&sender)
     }
 
+    fn is_linked(&self, a: u32, b: u32) -> bool {
+        self.hears(a, b) && self.hears(b, a)
+    }
+
     /// Lets time pass, with a heartbeat of everybody every second tick, and decides what failover
     /// makes of it. Returns the appointments.
     pub(super) fn pass(&mut self, ticks: u64) -> Vec<MetadataRecord> {
@@ -114,10 +123,31 @@ impl Net {
             if !self.hears(self.controller, sender) {
                 continue;
             }
-            let heard: Vec<_> =
-                (1..=self.size).filter(|it| self.hears(sender, *it)).map(BrokerId).collect();
-            let life = TopicId::from_bytes([1; 16]);
-            self.connectivity.handle_heartbeat(BrokerId(sender), 0, life, heard);
+            let report = self.report(sender);
+            self.connectivity.handle_heartbeat(BrokerId(sender), report);
+        }
+    }
+
+    /// What a broker says in its heartbeat. Who is linked to the controller knows all.
+    fn report(&mut self, sender: u32) -> Report {
+        let incarnation = TopicId::from_bytes([1; 16]);
+        let end = self.cluster.image.end();
+        for broker in 1..=self.size {
+            if self.is_linked(self.controller, broker) {
+                self.folded.insert(broker, end);
+            }
+        }
+        let linked = (1..=self.size).filter(|it| self.is_linked(sender, *it));
+        let sighting = |broker| {
+            let metadata_end = self.folded.get(&broker).copied().unwrap_or(end);
+            (BrokerId(broker), Sighting { incarnation, metadata_end })
+        };
+        Report {
+            start: 0,
+            incarnation,
+            metadata_end: end,
+            hears: (1..=self.size).filter(|it| self.hears(sender, *it)).map(BrokerId).collect(),
+            linked: linked.map(sighting).collect(),
         }
     }
 
@@ -209,6 +239,55 @@ fn a_leader_cut_off_from_its_replicas_is_replaced() {
 }
 
 #[test]
+fn a_leader_cut_off_from_the_controller_alone_leads_on() {
+    for replicas in [[2, 3, 4], [2, 3, 1]] {
+        let mut net = Net::of(4).with_partition(&replicas);
+        net.pass(10);
+        net.cut(2, 1);
+        assert!(net.pass(1000).is_empty(), "{replicas:?}");
+        assert!(net.cluster.image.is_live(BrokerId(2)), "others tell of it");
+        net.cut(2, 3);
+        let moves = usize::from(replicas[2] == 1);
+        assert_eq!(net.pass(30).len(), moves, "{replicas:?}: is a majority left?");
+        net.heal();
+        net.kill(2);
+        assert_eq!(net.pass(30).len(), 1 - moves, "{replicas:?}: it really dies");
+    }
+}
+
+#[test]
+fn a_controller_that_does_not_reach_the_replicas_lets_others_stand() {
+    let mut net = Net::of(5).with_partition(&[1, 2, 3]);
+    net.pass(10);
+    let should_yield = |net: &Net| should_yield(&net.cluster.image, &net.connectivity);
+    net.cut(1, 2);
+    assert!(net.pass(100).is_empty() && !should_yield(&net), "a majority is left");
+    net.cut(1, 3);
+    assert!(net.pass(100).is_empty() && should_yield(&net), "4 and 5 could appoint 2 or 3");
+    net.heal();
+    net.pass(100);
+    for replica in [2, 3] {
+        [1, 4, 5].iter().for_each(|other| net.cut(replica, *other));
+    }
+    net.pass(100);
+    assert!(!should_yield(&net), "2 and 3 reach no majority of brokers: nobody hears of them");
+}
+
+#[test]
+fn a_leader_that_cannot_have_heard_of_its_appointment_is_replaced() {
+    let mut net = Net::of(3).with_topic(1, 1);
+    net.cut(2, 1);
+    net.pass(30);
+    let assignments = vec![(0, vec![2, 3, 1])];
+    let topic = NewTopic { assignments, ..net.cluster.topic("late") };
+    net.cluster.create(vec![topic]).remove(0).unwrap();
+    assert_eq!(net.pass(1).len(), 1);
+    let leader = net.cluster.image.topic("late").unwrap().partitions[0].leader;
+    assert!(leader == BrokerId(1) || leader == BrokerId(3));
+    assert!(net.pass(1000).is_empty());
+}
+
+#[test]
 fn one_way_cuts_count_as_cuts() {
     for outgoing in [true, false] {
         let mut net = Net::of(4).with_partition(&[2, 3, 4]);
@@ -238,14 +317,12 @@ fn chain_star_and_bridge_settle_after_one_round_each() {
     for (links, replicas, moves) in cases {
         // In a star only its middle hears everybody, so it leads the metadata group.
         let mut net = Net::led_by(5, 3).with_partition(replicas);
-        let first = net.leader();
+        net.pass(10);
         for (a, b) in links {
             net.cut(*a, *b);
         }
         let appointed = net.pass(1000);
-        let lost = !net.cluster.image.is_live(BrokerId(first));
-        assert!(appointed.len() <= 1, "{links:?} {replicas:?} {appointed:?}");
-        assert_eq!(appointed.len() == 1, moves || lost, "{links:?} {replicas:?}");
+        assert_eq!(appointed.len(), usize::from(moves), "{links:?} {replicas:?} {appointed:?}");
         let members: Vec<_> = replicas.iter().map(|id| BrokerId(*id as u32)).collect();
         let leader = BrokerId(net.leader());
         assert!(net.connectivity.reaches_majority(leader, &members), "{links:?} {replicas:?}");
@@ -312,7 +389,8 @@ fn a_restarted_leader_gets_time_to_register_and_then_is_lost() {
     let mut appointed = 0;
     for tick in 0..30 {
         net.down = vec![2];
-        net.connectivity.handle_heartbeat(BrokerId(2), 1, life, [BrokerId(1), BrokerId(3)]);
+        let report = Report { start: 1, incarnation: life, ..net.report(3) };
+        net.connectivity.handle_heartbeat(BrokerId(2), report);
         appointed += net.pass(1).len();
         assert_eq!(appointed > 0, tick >= 9, "{tick}");
     }
