@@ -12,6 +12,10 @@ use synod_broker::demo::workload::{Judgement, Workload};
 use synod_client::ClientConfig;
 use synod_client::admin::{Admin, NewTopic};
 use synod_client::cluster::{Cluster, Partition, Topic};
+use synod_wire::messages::create_topics::{
+    CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequest,
+};
+use synod_wire::{ErrorCode, Str};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
@@ -90,6 +94,49 @@ impl TestCluster {
             self.wait_led(admin.cluster(), name).await;
         }
         Partitions::of(topics.iter().copied())
+    }
+
+    /// Creates a topic of one partition on these brokers, and waits until the first of them leads
+    /// and the others have what it has.
+    pub(crate) async fn create_on(&self, name: &str, replicas: &[u32]) -> Partitions {
+        let admin = self.admin().await;
+        let ids: Vec<i32> = replicas.iter().map(|node| *node as i32).collect();
+        let assignment = CreatableReplicaAssignment { partition_index: 0, broker_ids: ids.clone() };
+        let topic = CreatableTopic {
+            name: Str::from(name),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: vec![assignment],
+            ..Default::default()
+        };
+        let timeout_ms = PATIENCE.as_millis() as i32;
+        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms, ..Default::default() };
+        let broker = admin.cluster().any_broker().await.expect("a broker");
+        let response = broker.send(&request).await.expect("an answer");
+        let error = response.topics.first().map(|topic| (topic.error_code, &topic.error_message));
+        assert_eq!(error, Some((ErrorCode::NONE, &None)), "{name} on {replicas:?}");
+        let is_so = |topic: &Topic| {
+            let partition = &topic.partitions[0];
+            partition.leader == Some(ids[0]) && partition.in_sync.len() == ids.len()
+        };
+        self.wait_for(admin.cluster(), name, "its first leader", is_so).await;
+        Partitions::of([(name, 1)])
+    }
+
+    /// Waits until every broker counts as there, and returns the controller.
+    pub(crate) async fn wait_all_there(&self, client: &Cluster) -> u32 {
+        let started = Instant::now();
+        loop {
+            let known = client.refresh_metadata().await;
+            if let Ok(known) = &known
+                && known.brokers().len() == self.nodes().count()
+                && let Some(controller) = known.controller()
+            {
+                return controller as u32;
+            }
+            assert!(started.elapsed() < PATIENCE, "not all brokers are there: {known:?}");
+            sleep(LOOK_PAUSE).await;
+        }
     }
 
     /// A workload on this cluster.

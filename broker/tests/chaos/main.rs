@@ -8,20 +8,29 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod aimed;
 mod cluster;
 mod disk;
 mod failover;
 mod figures;
+mod follower;
 mod groups;
-mod network;
+mod look;
 mod outage;
 mod power_cut;
 mod probe;
 mod suite;
 
 use std::env;
+use std::time::Duration;
 
 /// A number from the environment.
 fn variable(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// The time that a promise allows. Unoptimized builds get twice as long: they are several times
+/// slower, and most of what is promised is detection, which takes as long in any build.
+fn promised(limit: Duration) -> Duration {
+    if cfg!(debug_assertions) { limit * 2 } else { limit }
 }

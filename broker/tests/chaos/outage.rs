@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use synod_broker::demo::clients::Load;
+use synod_broker::demo::links::Link;
 use synod_client::cluster::TopicPartition;
 use synod_client::consumer::{Consumer, ConsumerConfig, Start};
 use synod_client::history::Guarantee;
@@ -12,11 +13,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::cluster::{PATIENCE, TestCluster};
 use crate::figures::Figures;
-use crate::probe::Probes;
-use crate::variable;
+use crate::{promised, variable};
 
 /// How long a producer tries while there is no majority.
 const TRY: Duration = Duration::from_secs(2);
+
+/// Until a producer that tries is answered again, from when a majority is there.
+const HEAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Records that are decided before the majority is lost.
 const RECORDS: usize = 10;
@@ -59,58 +62,98 @@ async fn all_brokers_killed_at_once_come_back_by_themselves() {
     cluster.judge(workload).await;
 }
 
+/// How a majority gets lost, and comes back.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    Killed,
+    Paused,
+    /// Nothing passes between any two brokers, without a word.
+    CutOff,
+}
+
+impl Loss {
+    fn strike(self, cluster: &mut TestCluster, lost: &[u32]) {
+        match self {
+            Loss::Killed => cluster.kill_many(lost.iter().copied()),
+            Loss::Paused => lost.iter().for_each(|node| cluster.pause(*node)),
+            Loss::CutOff => {
+                cluster.nodes().for_each(|it| cluster.links().set_around(it, Link::Silent));
+            }
+        }
+    }
+
+    /// Brings back as many as make a majority.
+    fn heal(self, cluster: &mut TestCluster, lost: u32) {
+        match self {
+            Loss::Killed => cluster.restart(lost),
+            Loss::Paused => cluster.resume(lost),
+            Loss::CutOff => cluster.links().heal(),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_majority_decided_records_are_read_and_produce_is_refused_for_now() {
     let mut cluster = TestCluster::start(3).await;
-    cluster.create(&[("alone", 1)], 3).await;
-    let partitions = cluster.create(&[("probed", 3)], 3).await;
-    let probes = Probes::start(&cluster, &partitions, 3).await;
     let admin = cluster.admin().await;
-    for number in 0..RECORDS {
-        produce(admin.cluster(), number, PATIENCE).await.expect("a majority");
+    for loss in [Loss::Killed, Loss::Paused, Loss::CutOff] {
+        let controller = cluster.wait_all_there(admin.cluster()).await;
+        let others: Vec<u32> = cluster.nodes().filter(|node| *node != controller).collect();
+        let (survivor, lost) = (others[0], [controller, others[1]]);
+        let topic = format!("{loss:?}").to_lowercase();
+        cluster.create_on(&topic, &[survivor, lost[0], lost[1]]).await;
+        for number in 0..RECORDS {
+            produce(admin.cluster(), &topic, number, PATIENCE).await.expect("a majority");
+        }
+        loss.strike(&mut cluster, &lost);
+        let config = ClientConfig::new([cluster.kafka(survivor).to_string()])
+            .request_timeout(Duration::from_secs(2));
+        let client = Cluster::connect(config).await.expect("the survivor answers");
+        let refused = produce(&client, &topic, RECORDS, TRY).await;
+        let refused = refused.expect_err("there is no majority");
+        println!("{loss:?}: produce without a majority: {refused}");
+        let Error::Expired { last: Some(last), .. } = &refused else { panic!("{refused}") };
+        assert!(last.is_retriable(), "{refused}");
+        assert_eq!(read(&client, &topic).await, (0..RECORDS).collect::<Vec<_>>());
+
+        let returned = Instant::now();
+        loss.heal(&mut cluster, lost[0]);
+        let there = Instant::now();
+        produce(&client, &topic, RECORDS + 1, PATIENCE).await.expect("a majority again");
+        let healed = there.elapsed();
+        let took = there - returned;
+        println!(
+            "FIGURE majority back ({loss:?}): there after {took:?}, produced {healed:?} later"
+        );
+        assert!(healed <= promised(HEAL_LIMIT), "{loss:?}: {healed:?}");
+        loss.heal(&mut cluster, lost[1]);
+        assert_eq!(read(&client, &topic).await, (0..RECORDS).collect::<Vec<_>>(), "they stay");
     }
-    let topic = admin.cluster().refresh_topic("alone").await.expect("the topic");
-    let survivor = topic.partitions[0].leader.expect("a leader") as u32;
-    let lost: Vec<u32> = cluster.nodes().filter(|node| *node != survivor).collect();
-    cluster.kill_many(lost.clone());
-    let config = ClientConfig::new([cluster.kafka(survivor).to_string()])
-        .request_timeout(Duration::from_secs(2));
-    let client = Cluster::connect(config).await.expect("the survivor answers");
-    let refused = produce(&client, RECORDS, TRY).await.expect_err("there is no majority");
-    println!("produce without a majority: {refused}");
-    let Error::Expired { last: Some(last), .. } = &refused else { panic!("{refused}") };
-    assert!(last.is_retriable(), "{refused}");
-    assert_eq!(read(&client, RECORDS).await, (0..RECORDS).collect::<Vec<_>>());
-    let returned = Instant::now();
-    cluster.start(lost[0]).expect("a broker starts");
-    cluster.wait_ready(lost[0], PATIENCE).unwrap_or_else(|error| panic!("{error}"));
-    let ready = returned.elapsed();
-    produce(&client, RECORDS + 1, PATIENCE).await.expect("a majority again");
-    println!("FIGURE majority back: ready after {ready:?}, produced {:?}", returned.elapsed());
-    cluster.restart(lost[1]);
-    let first = read(&client, RECORDS).await;
-    assert_eq!(first, (0..RECORDS).collect::<Vec<_>>(), "what was decided stays");
-    probes.judge(&cluster).await;
 }
 
-/// Writes one record into the topic `alone` and tries for so long.
-async fn produce(client: &Cluster, number: usize, within: Duration) -> Result<(), Error> {
+/// Writes one record into a topic and tries for so long.
+async fn produce(
+    client: &Cluster,
+    topic: &str,
+    number: usize,
+    within: Duration,
+) -> Result<(), Error> {
     let config = ProducerConfig::default().delivery_timeout(within);
     let producer = Producer::new(client.clone(), config)?;
-    let record = ProducerRecord::new("alone").partition(0).value(number.to_string());
+    let record = ProducerRecord::new(topic).partition(0).value(number.to_string());
     producer.send(record).await?.await.map(|_| ())
 }
 
-/// The numbers in the first `count` records of the topic `alone`.
-async fn read(client: &Cluster, count: usize) -> Vec<usize> {
+/// The numbers in the first [`RECORDS`] records of a topic.
+async fn read(client: &Cluster, topic: &str) -> Vec<usize> {
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig::default()).expect("settings");
-    let partition = TopicPartition::new("alone", 0);
+    let partition = TopicPartition::new(topic, 0);
     let deadline = Instant::now() + PATIENCE;
     while let Err(error) = consumer.assign([(partition.clone(), Start::Offset(0))]).await {
         assert!(error.is_retriable() && Instant::now() < deadline, "{error}");
     }
     let mut numbers = Vec::new();
-    while numbers.len() < count {
+    while numbers.len() < RECORDS {
         assert!(Instant::now() < deadline, "only {} records are readable", numbers.len());
         for record in consumer.poll(TRY).await.expect("records") {
             let text =
@@ -118,6 +161,6 @@ async fn read(client: &Cluster, count: usize) -> Vec<usize> {
             numbers.push(text.parse().expect("a number"));
         }
     }
-    numbers.truncate(count);
+    numbers.truncate(RECORDS);
     numbers
 }

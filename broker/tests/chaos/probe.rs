@@ -48,10 +48,15 @@ impl Probes {
     }
 }
 
-/// The time from handing over to acknowledgement of what was handed over in this time.
-pub(crate) fn latencies(acks: &[Vec<Ack>], from: Instant, to: Instant) -> Figures {
+/// The time from handing over to acknowledgement of what was handed over in these times.
+pub(crate) fn latencies(
+    acks: &[Vec<Ack>],
+    times: impl IntoIterator<Item = (Instant, Instant)>,
+) -> Figures {
     let mut figures = Figures::default();
-    let inside = |ack: &&Ack| ack.invoked >= from && ack.invoked < to;
-    figures.extend(acks.iter().flatten().filter(inside).map(|ack| ack.settled - ack.invoked));
+    for (from, to) in times {
+        let inside = |ack: &&Ack| ack.invoked >= from && ack.invoked < to;
+        figures.extend(acks.iter().flatten().filter(inside).map(|ack| ack.settled - ack.invoked));
+    }
     figures
 }
