@@ -10,6 +10,7 @@ mod connection;
 mod consumer;
 mod failover;
 mod fake;
+mod group;
 mod model;
 mod producer;
 mod world;
