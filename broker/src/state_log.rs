@@ -15,10 +15,7 @@
 //!                           a definite refusal:                 log.handle_refused()
 //! on each decided batch:    let responses = log.handle_decided(base, &records)?;
 //!                           publish log.state(); responses.send()
-//! when log.needs_confirmation():
-//!                           ask a quorum whether this replica leads, log.handle_asked(number)
-//!                           it says so: log.handle_confirmed(number)
-//!                           it cannot be asked: log.handle_unconfirmed()
+//! then, each time:          see to log.reads_mut(), as Reads tells
 //! when it no longer leads:  log.handle_lost_leadership()
 //! ```
 //!
@@ -173,13 +170,70 @@ struct InFlight {
     parked: Responses,
 }
 
-/// Responses that rest on what is decided, and need no record.
+/// Responses that rest on what is decided and need no record, until a quorum has confirmed that
+/// this replica still leads. One question is under way at a time:
+///
+/// ```text
+/// if reads.needs_confirmation():   ask a quorum, then reads.handle_asked(its number)
+/// when a quorum has confirmed:     reads.handle_confirmed(that number)
+/// when there is no quorum:         reads.handle_unconfirmed()
+/// ```
 #[derive(Default)]
-struct Reads {
+pub struct Reads {
     /// Made since a quorum was last asked.
     fresh: Responses,
     /// Made before it was asked, and by which number.
     asked: Option<(u64, Responses)>,
+}
+
+impl Reads {
+    /// Whether a quorum is to be asked now.
+    #[must_use]
+    pub fn needs_confirmation(&self) -> bool {
+        self.asked.is_none() && !self.fresh.0.is_empty()
+    }
+
+    /// A quorum is being asked from now on, by this number.
+    pub fn handle_asked(&mut self, number: u64) {
+        assert!(self.asked.is_none(), "one question is under way at a time");
+        self.asked = Some((number, std::mem::take(&mut self.fresh)));
+    }
+
+    /// A quorum has confirmed everything up to this number.
+    pub fn handle_confirmed(&mut self, number: u64) {
+        if let Some((_, responses)) = self.asked.take_if(|(asked, _)| *asked <= number) {
+            responses.send();
+        }
+    }
+
+    /// There is no quorum to be asked.
+    pub fn handle_unconfirmed(&mut self) {
+        self.fail(NotDone::Refused);
+    }
+
+    /// Has everything confirmed, as a replica without peers does at once.
+    #[cfg(test)]
+    pub(crate) fn confirm_now(&mut self) {
+        if self.needs_confirmation() {
+            self.handle_asked(1);
+        }
+        self.handle_confirmed(1);
+    }
+
+    fn fail(&mut self, reason: NotDone) {
+        let Reads { fresh, asked } = std::mem::take(self);
+        if let Some((_, responses)) = asked {
+            responses.finish(Err(reason));
+        }
+        fresh.finish(Err(reason));
+    }
+}
+
+impl fmt::Debug for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let asked = self.asked.as_ref().map(|(number, _)| number);
+        f.debug_struct("Reads").field("asked", &asked).field("fresh", &self.fresh).finish()
+    }
 }
 
 /// The live state of one log and the requests on their way into it.
@@ -253,35 +307,9 @@ impl<S: StateMachine> StateLog<S> {
         }
     }
 
-    /// Whether answers wait for a quorum to be asked if this replica still leads. One question is
-    /// under way at a time.
-    #[must_use]
-    pub fn needs_confirmation(&self) -> bool {
-        self.reads.asked.is_none() && !self.reads.fresh.0.is_empty()
-    }
-
-    /// A quorum is being asked from now on, by this number.
-    pub fn handle_asked(&mut self, number: u64) {
-        assert!(self.reads.asked.is_none(), "one question is under way at a time");
-        self.reads.asked = Some((number, std::mem::take(&mut self.reads.fresh)));
-    }
-
-    /// A quorum has confirmed everything up to this number.
-    pub fn handle_confirmed(&mut self, number: u64) {
-        if let Some((_, responses)) = self.reads.asked.take_if(|(asked, _)| *asked <= number) {
-            responses.send();
-        }
-    }
-
-    /// There is no quorum to be asked.
-    pub fn handle_unconfirmed(&mut self) {
-        self.fail_reads(NotDone::Refused);
-    }
-
-    fn fail_reads(&mut self, reason: NotDone) {
-        let Reads { fresh, asked } = std::mem::take(&mut self.reads);
-        asked.into_iter().for_each(|(_, responses)| responses.finish(Err(reason)));
-        fresh.finish(Err(reason));
+    /// The answers that wait for a quorum.
+    pub fn reads_mut(&mut self) -> &mut Reads {
+        &mut self.reads
     }
 
     /// This replica leads, all that it adopted is decided, and all that is decided was applied.
@@ -297,7 +325,7 @@ impl<S: StateMachine> StateLog<S> {
         if let Some(in_flight) = self.in_flight.take() {
             in_flight.parked.finish(Err(NotDone::Unknown));
         }
-        self.fail_reads(NotDone::NotLeading);
+        self.reads.fail(NotDone::NotLeading);
         for request in self.waiting.drain(..) {
             request.fail(NotDone::NotLeading);
         }

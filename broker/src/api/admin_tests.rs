@@ -97,6 +97,7 @@ async fn decide_all(
             publisher.publish(log.state().clone());
             responses.send();
         }
+        log.reads_mut().confirm_now();
     }
 }
 

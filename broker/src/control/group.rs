@@ -299,6 +299,7 @@ impl Group {
             self.supervisor.supervise(&mut self.log, &self.connectivity);
         }
         self.propose(now_ms, effects)?;
+        self.partition.confirm(self.log.reads_mut(), effects)?;
         self.pass_on_released();
         self.collect(effects);
         Ok(())

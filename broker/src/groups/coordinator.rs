@@ -16,7 +16,7 @@ use super::retention::Retention;
 use super::rewrite::Rewrite;
 use super::state::GroupsState;
 use super::timers::{Timer, Timers};
-use crate::state_log::{EncodedRecord, Proposal, StateError, StateLog};
+use crate::state_log::{EncodedRecord, Proposal, Reads, StateError, StateLog};
 
 /// Coordinates groups. It is made for one leadership of its log and given up with it.
 ///
@@ -32,8 +32,7 @@ use crate::state_log::{EncodedRecord, Proposal, StateError, StateLog};
 ///                                          drop the log before useless_before()
 /// whenever it may propose:                 while let Some(proposal) = poll_proposal() { … }
 ///                      a definite refusal: handle_refused()
-/// when needs_confirmation(), and after:    handle_asked(…), handle_confirmed(…) or
-///                                          handle_unconfirmed(), as StateLog has them
+/// then, each time:                         see to reads_mut(), as Reads tells
 /// when it leads no more:                   stop(error)
 /// ```
 #[derive(Debug)]
@@ -213,25 +212,9 @@ impl Coordinator {
         self.settle();
     }
 
-    /// As [`StateLog::needs_confirmation`].
-    #[must_use]
-    pub fn needs_confirmation(&self) -> bool {
-        self.desk.log.needs_confirmation()
-    }
-
-    /// As [`StateLog::handle_asked`].
-    pub fn handle_asked(&mut self, number: u64) {
-        self.desk.log.handle_asked(number);
-    }
-
-    /// As [`StateLog::handle_confirmed`].
-    pub fn handle_confirmed(&mut self, number: u64) {
-        self.desk.log.handle_confirmed(number);
-    }
-
-    /// As [`StateLog::handle_unconfirmed`].
-    pub fn handle_unconfirmed(&mut self) {
-        self.desk.log.handle_unconfirmed();
+    /// Answers that wait for a quorum, as [`StateLog::reads_mut`].
+    pub fn reads_mut(&mut self) -> &mut Reads {
+        self.desk.log.reads_mut()
     }
 
     /// Folds in a decided batch and answers who waited for it.

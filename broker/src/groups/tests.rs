@@ -111,12 +111,13 @@ impl Lab {
         } else if self.proposed.is_none() {
             self.proposed = self.coordinator.poll_proposal();
         }
-        if self.coordinator.needs_confirmation() {
+        let reads = self.coordinator.reads_mut();
+        if reads.needs_confirmation() {
             self.questions += 1;
-            self.coordinator.handle_asked(self.questions);
+            reads.handle_asked(self.questions);
         }
         if self.confirming {
-            self.coordinator.handle_confirmed(self.questions);
+            reads.handle_confirmed(self.questions);
         }
         assert!(*self.coordinator.state() == self.replay(), "live state and replay differ");
         assert_eq!(self.coordinator.end(), self.log.len() as u64);

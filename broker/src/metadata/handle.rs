@@ -237,6 +237,7 @@ mod tests {
             while let Some(proposal) = log.poll_proposal() {
                 log.handle_decided(proposal.base_offset, &proposal.records).unwrap().send();
             }
+            log.reads_mut().confirm_now();
         }
     }
 

@@ -9,6 +9,7 @@
 //! of the shard by [`Effects`], and reported by `handle_*`.
 mod append;
 mod appointment;
+mod confirm;
 mod effects;
 mod in_sync;
 mod outputs;

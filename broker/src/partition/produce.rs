@@ -114,32 +114,6 @@ impl Partition {
         if self.in_sync_count() >= needed { Ok(()) } else { Err(AppendError::NotEnoughReplicas) }
     }
 
-    /// Asks a quorum whether this replica still leads; see [`Partition::confirmed`].
-    ///
-    /// # Errors
-    /// The log failed for good.
-    pub(crate) fn confirm(
-        &mut self,
-        effects: &mut Effects,
-    ) -> Result<Result<u64, AppendError>, PartitionError> {
-        if !self.is_ready() {
-            return Ok(Err(AppendError::NotReady));
-        }
-        match self.replica.handle_confirm() {
-            Ok(number) => {
-                self.step(effects)?;
-                Ok(Ok(number))
-            }
-            Err(refusal) => Ok(Err(self.refusal(refusal))),
-        }
-    }
-
-    /// The latest number of [`Partition::confirm`] that a quorum has confirmed: whatever anybody
-    /// had decided when it was asked is decided here.
-    pub(crate) fn confirmed(&self) -> u64 {
-        self.replica.confirmed()
-    }
-
     /// Appends one batch of the broker's own.
     ///
     /// # Errors

@@ -10,7 +10,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use synod_log::batch::Batch;
 use synod_log::key::PartitionKey;
-use synod_paxos::Role;
 use synod_wire::Uuid;
 use synod_wire::batch::{BatchBuilder, Batches, Compression, NewRecord, ProducerStamp};
 
@@ -245,7 +244,7 @@ impl Shard {
         }
         let Some(partition) = self.partitions.get_mut(&key) else { return Ok(()) };
         propose(coordinator, partition, &mut self.effects)?;
-        confirm(coordinator, partition, &mut self.effects)
+        partition.confirm(coordinator.reads_mut(), &mut self.effects)
     }
 }
 
@@ -268,24 +267,6 @@ fn propose(
                 coordinator.handle_refused();
             }
         }
-    }
-    Ok(())
-}
-
-/// Has a quorum confirm that this broker still leads, for answers that wait for that.
-fn confirm(
-    coordinator: &mut Coordinator,
-    partition: &mut Partition,
-    effects: &mut Effects,
-) -> Result<(), PartitionError> {
-    if coordinator.needs_confirmation()
-        && let Ok(number) = partition.confirm(effects)?
-    {
-        coordinator.handle_asked(number);
-    }
-    coordinator.handle_confirmed(partition.confirmed());
-    if matches!(partition.role(), Role::Leader { quorum: false, .. }) {
-        coordinator.handle_unconfirmed();
     }
     Ok(())
 }

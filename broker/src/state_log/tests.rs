@@ -88,14 +88,6 @@ impl Subject {
         });
     }
 
-    /// A quorum says that this replica leads, now.
-    fn confirm(&mut self) {
-        if self.log.needs_confirmation() {
-            self.log.handle_asked(1);
-        }
-        self.log.handle_confirmed(1);
-    }
-
     fn decide(&mut self, proposal: &Proposal) {
         let decided = self.log.handle_decided(proposal.base_offset, &proposal.records);
         decided.unwrap().send();
@@ -147,13 +139,13 @@ fn a_request_without_records_waits_for_a_quorum_alone_when_all_it_saw_is_decided
     subject.read("a");
     assert_eq!(subject.log.poll_proposal(), None);
     assert_eq!(subject.answers(), [""; 0], "somebody else may lead by now");
-    subject.confirm();
+    subject.log.reads_mut().confirm_now();
     assert_eq!(subject.answers(), ["a=0"]);
     // In front of others it need not wait for them either.
     subject.read("b");
     subject.add("b", 5);
     let proposal = subject.log.poll_proposal().unwrap();
-    subject.confirm();
+    subject.log.reads_mut().confirm_now();
     assert_eq!(subject.answers(), ["b=0"]);
     subject.decide(&proposal);
     assert_eq!(subject.answers(), ["b=5"]);
@@ -168,25 +160,25 @@ fn a_quorum_confirms_only_what_was_made_before_it_was_asked() {
             answers.lock().unwrap().push(format!("{name}:{}", outcome.is_ok()));
         });
     };
-    assert!(!subject.log.needs_confirmation());
+    assert!(!subject.log.reads_mut().needs_confirmation());
     read(&mut subject, "a");
     read(&mut subject, "b");
-    assert!(subject.log.needs_confirmation());
-    subject.log.handle_asked(7);
+    assert!(subject.log.reads_mut().needs_confirmation());
+    subject.log.reads_mut().handle_asked(7);
     read(&mut subject, "c");
-    assert!(!subject.log.needs_confirmation(), "one question at a time");
-    subject.log.handle_confirmed(6);
+    assert!(!subject.log.reads_mut().needs_confirmation(), "one question at a time");
+    subject.log.reads_mut().handle_confirmed(6);
     assert_eq!(subject.answers(), [""; 0]);
-    subject.log.handle_confirmed(7);
+    subject.log.reads_mut().handle_confirmed(7);
     assert_eq!(subject.answers(), ["a:true", "b:true"]);
-    assert!(subject.log.needs_confirmation());
-    subject.log.handle_unconfirmed();
+    assert!(subject.log.reads_mut().needs_confirmation());
+    subject.log.reads_mut().handle_unconfirmed();
     assert_eq!(subject.answers(), ["c:false"]);
-    subject.log.handle_confirmed(8);
+    subject.log.reads_mut().handle_confirmed(8);
     assert_eq!(subject.answers(), [""; 0]);
 
     read(&mut subject, "d");
-    subject.log.handle_asked(9);
+    subject.log.reads_mut().handle_asked(9);
     read(&mut subject, "e");
     subject.log.handle_lost_leadership();
     assert_eq!(subject.answers(), ["d:false", "e:false"]);
@@ -239,7 +231,7 @@ fn beyond_the_bound_requests_are_refused_as_busy() {
     assert_eq!(subject.answers(), ["b:Busy"]);
     assert_eq!(subject.log.poll_proposal(), None);
     assert!(!subject.log.has_room(), "they wait for a quorum");
-    subject.confirm();
+    subject.log.reads_mut().confirm_now();
     assert_eq!(subject.answers().len(), WAITING_REQUESTS);
     assert!(subject.log.has_room());
 }
@@ -358,7 +350,7 @@ proptest! {
                         decided.extend(proposal.records);
                     }
                 }
-                Step::Confirm => subject.confirm(),
+                Step::Confirm => subject.log.reads_mut().confirm_now(),
                 Step::Lead => if proposed.is_none() { subject.log.handle_leading(); },
             }
             answered += subject.answers().len();

@@ -141,7 +141,7 @@ fn without_a_quorum_offsets_are_not_available() {
     lab.confirming = false;
     let fetch = Fetch { group: "g".into(), partitions: None };
     let waiting = lab.ask(|reply| GroupRequest::Fetch(fetch, reply));
-    lab.coordinator.handle_unconfirmed();
+    lab.coordinator.reads_mut().handle_unconfirmed();
     assert_eq!(waiting.now(), Err(GroupError::NotAvailable));
     lab.confirming = true;
     assert_eq!(lab.fetch_all("g"), []);
