@@ -11,6 +11,7 @@ use tokio_util::codec::Decoder;
 use super::frame::{Frame, FrameDecoder, FrameError};
 use super::hello::{Hello, HelloReply, Introduction, Mismatch, Refusal, Session};
 use super::message::Channel;
+use super::pulse;
 use super::socket;
 use crate::config::HostPort;
 use crate::limits::{DIAL_TIMEOUT, HELLO_TIMEOUT};
@@ -88,7 +89,11 @@ async fn exchange(address: &HostPort, hello: &Hello) -> Result<(TcpStream, Hello
     let hello = hello.encode().map_err(io::Error::other)?;
     let talk = async {
         socket.write_all(&hello).await?;
-        let frame = read_introduction(&mut socket).await.map_err(DialError::Frame)?;
+        let (frame, rest) = read_introduction(&mut socket).await.map_err(DialError::Frame)?;
+        // Whoever took the connection reads it from then on, and says so.
+        if !pulse::is_nothing_else(&rest) {
+            return Err(DialError::Frame(FrameError::Header("more follows the answer")));
+        }
         HelloReply::decode(&frame).map_err(DialError::Frame)
     };
     let reply = within(HELLO_TIMEOUT, talk).await??;
@@ -111,19 +116,18 @@ fn judge(hello: &Hello, reply: &HelloReply) -> Result<Session, DialError> {
     Err(DialError::Mismatch { mismatch, text: mismatch.describe(own, other) })
 }
 
-/// The one small frame that opens a connection, on either side. Nothing may follow it yet.
+/// The one small frame that opens a connection, on either side, and what came with it.
 ///
 /// # Errors
 /// The other side closed, or sent something else.
-pub(super) async fn read_introduction(socket: &mut TcpStream) -> Result<Frame, FrameError> {
+pub(super) async fn read_introduction(
+    socket: &mut TcpStream,
+) -> Result<(Frame, BytesMut), FrameError> {
     let mut buffer = BytesMut::with_capacity(1024);
     let mut decoder = FrameDecoder::for_hello();
     loop {
         if let Some(frame) = decoder.decode(&mut buffer)? {
-            if !buffer.is_empty() {
-                return Err(FrameError::Header("more follows before the answer"));
-            }
-            return Ok(frame);
+            return Ok((frame, buffer));
         }
         if socket.read_buf(&mut buffer).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

@@ -110,7 +110,11 @@ impl Door {
         socket: &mut TcpStream,
     ) -> Result<Option<(Hello, Session)>, FrameError> {
         socket::prepare(socket)?;
-        let hello = Hello::decode(&read_introduction(socket).await?)?;
+        let (frame, rest) = read_introduction(socket).await?;
+        if !rest.is_empty() {
+            return Err(FrameError::Header("more follows before the answer"));
+        }
+        let hello = Hello::decode(&frame)?;
         let outcome = self.judge(&hello).await;
         if let Err(refusal) = &outcome {
             self.note_refusal(&hello, refusal);

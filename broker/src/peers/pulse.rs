@@ -15,6 +15,11 @@ use crate::limits::{PEER_PULSE, PEER_PULSE_TIMEOUT};
 /// One sign of life; says nothing else.
 const BEAT: u8 = 0;
 
+/// Whether these bytes are signs of life alone.
+pub(super) fn is_nothing_else(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == BEAT)
+}
+
 /// Gives signs of life until the connection breaks.
 pub(super) async fn beat(mut write: OwnedWriteHalf) -> Error {
     let mut interval = interval(PEER_PULSE);
@@ -33,7 +38,7 @@ pub(super) async fn lost(mut read: OwnedReadHalf) -> Error {
     loop {
         match timeout(PEER_PULSE_TIMEOUT, read.read(&mut bytes)).await {
             Ok(Ok(0)) => return Error::new(ErrorKind::ConnectionReset, "the peer closed it"),
-            Ok(Ok(count)) if bytes[..count].iter().all(|byte| *byte == BEAT) => {}
+            Ok(Ok(count)) if is_nothing_else(&bytes[..count]) => {}
             Ok(Ok(_)) => {
                 return Error::new(ErrorKind::InvalidData, "the peer answered out of turn");
             }
