@@ -64,6 +64,8 @@ pub(super) struct PartitionQueue {
     /// Once everything is back, go on under a new epoch with sequence 0.
     wants_new_epoch: bool,
     retry_at: Option<Instant>,
+    /// The leader that failed last, and its round.
+    failed_leader: Option<(i32, i32)>,
     backoff: Backoff,
 }
 
@@ -79,6 +81,7 @@ impl PartitionQueue {
             recovering: false,
             wants_new_epoch: false,
             retry_at: None,
+            failed_leader: None,
             backoff,
         }
     }
@@ -166,8 +169,7 @@ impl PartitionQueue {
     /// A batch under way came back written.
     pub(super) fn handle_written(&mut self, batch: &SealedBatch) {
         self.landed(batch.position());
-        self.backoff.reset();
-        self.retry_at = None;
+        self.try_now();
     }
 
     /// The batch under way at `position` came back and shall be sent again, perhaps in parts.
@@ -189,6 +191,28 @@ impl PartitionQueue {
             let at = self.waiting.partition_point(|other| other.position() < batch.position());
             self.waiting.insert(at, batch);
         }
+    }
+
+    /// What failed was with this leader, in this round.
+    pub(super) fn handle_failed_leader(&mut self, leader: i32, round: i32) {
+        self.failed_leader = Some((leader, round));
+    }
+
+    /// Looks who leads now: the pause after a failure spares the one that failed, nobody else. True
+    /// while another leader is waited for.
+    pub(super) fn handle_leader(&mut self, leader: Option<i32>, round: i32) -> bool {
+        let Some((failed, failed_round)) = self.failed_leader else { return false };
+        let is_other = leader.is_some_and(|it| it != failed || round > failed_round);
+        if is_other {
+            self.try_now();
+        }
+        !is_other
+    }
+
+    fn try_now(&mut self) {
+        self.backoff.reset();
+        self.retry_at = None;
+        self.failed_leader = None;
     }
 
     /// A batch under way came back and is given up: it was not written, or nobody knows. What

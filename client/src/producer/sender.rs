@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -22,13 +23,16 @@ use crate::backoff::Backoff;
 use crate::cluster::Channel;
 use crate::{Cluster, Connection, Error, Remedy};
 
+/// The pause between two refreshes is at most this share of the time for which one has been wanted.
+const REFRESH_SHARE: u32 = 8;
+
 type Event = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Something the sender waited for.
 enum Outcome {
     Produced(u64, Flight, Result<ProduceResponse, Error>),
     Connected(i32, Result<Connection, Error>),
-    Refreshed(Result<(), Error>),
+    Refreshed,
     Identified(Result<(i64, i16), Error>),
 }
 
@@ -51,7 +55,8 @@ pub(super) struct Sender {
     producer_not_before: Option<Instant>,
     is_refreshing: bool,
     wants_refresh: bool,
-    refresh_backoff: Backoff,
+    /// Since when fresh metadata was wanted without a break.
+    refresh_wanted_since: Option<Instant>,
     refresh_not_before: Option<Instant>,
     /// Which partition comes first in the next request; moves on so that none starves.
     turn: usize,
@@ -66,11 +71,11 @@ impl Sender {
             links: BTreeMap::new(),
             events: FuturesUnordered::new(),
             producer: if idempotent { Producer::Unknown } else { Producer::Anonymous },
-            producer_backoff: backoff.clone(),
+            producer_backoff: backoff,
             producer_not_before: None,
             is_refreshing: false,
             wants_refresh: false,
-            refresh_backoff: backoff,
+            refresh_wanted_since: None,
             refresh_not_before: None,
             turn: 0,
             shared,
@@ -156,12 +161,17 @@ impl Sender {
             let mut over = queue.expire(now, timeout);
             over.extend(queue.recover());
             let is_idle = queue.is_idle();
+            let (leader, round) =
+                (metadata.leader(&key.0, key.1), metadata.leader_epoch(&key.0, key.1));
+            let awaits_leader = queue.handle_leader(leader, round);
             let state = queue.due(now, shared.config.linger, flush);
             earliest(wake_at, queue.expires_at(timeout));
+            // Another leader may be known long before the one that failed is tried again.
+            self.wants_refresh |= awaits_leader && state != Due::No;
             match state {
                 Due::No => {}
                 Due::At(at) => earliest(wake_at, Some(at)),
-                Due::Now => match metadata.leader(&key.0, key.1) {
+                Due::Now => match leader {
                     Some(broker) => due.entry(broker).or_default().push(key.clone()),
                     None => {
                         let pause = now + shared.cluster.config().backoff_first;
@@ -262,9 +272,14 @@ impl Sender {
 
     /// Asks for fresh metadata when something said so, or when it is old.
     fn refresh(&mut self, now: Instant, wake_at: &mut Option<Instant>) {
-        if self.is_refreshing || !(self.wants_refresh || self.shared.cluster.is_stale()) {
+        if self.is_refreshing {
             return;
         }
+        if !(self.wants_refresh || self.shared.cluster.is_stale()) {
+            self.refresh_wanted_since = None;
+            return;
+        }
+        self.refresh_wanted_since.get_or_insert(now);
         if let Some(at) = self.refresh_not_before.filter(|&at| at > now) {
             earliest(wake_at, Some(at));
             return;
@@ -273,7 +288,9 @@ impl Sender {
         self.wants_refresh = false;
         let cluster = self.shared.cluster.clone();
         self.events.push(Box::pin(async move {
-            Outcome::Refreshed(cluster.refresh_metadata().await.map(drop))
+            // If nobody answers, the next attempt finds out too.
+            let _ = cluster.refresh_metadata().await;
+            Outcome::Refreshed
         }));
     }
 
@@ -295,13 +312,13 @@ impl Sender {
                 }
                 link.handle_connected(result, now);
             }
-            Outcome::Refreshed(result) => {
+            Outcome::Refreshed => {
                 self.is_refreshing = false;
-                if result.is_ok() {
-                    self.refresh_backoff.reset();
-                }
-                // Even when all is well, a leader that stays away is not asked for in a loop.
-                self.refresh_not_before = Some(now + self.refresh_backoff.next());
+                // A leader is as a rule replaced soon. One that stays away is asked for ever less.
+                let waited = self.refresh_wanted_since.map_or(Duration::ZERO, |since| now - since);
+                let config = self.shared.cluster.config();
+                let pause = (waited / REFRESH_SHARE).max(config.backoff_first);
+                self.refresh_not_before = Some(now + pause.min(config.backoff_max));
             }
             Outcome::Identified(Ok((id, epoch))) => {
                 self.producer_backoff.reset();
@@ -354,10 +371,14 @@ impl Sender {
                 Err(error) => error,
             };
             tracing::debug!(topic = %key.0, partition = key.1, %error, "batch failed");
+            batch.last_error = Some(Arc::new(error.clone()));
             if matches!(error.remedy(), Remedy::RefreshMetadata | Remedy::Reconnect) {
                 self.wants_refresh = true;
+                let round = shared.cluster.metadata().leader_epoch(&key.0, key.1);
+                if let Some(queue) = shared.accumulator().queue(&key) {
+                    queue.handle_failed_leader(flight.broker, round);
+                }
             }
-            batch.last_error = Some(Arc::new(error.clone()));
             handle_failed(&shared, key, batch, error, now);
         }
     }

@@ -86,6 +86,30 @@ fn sequences_run_on_and_a_repetition_keeps_its_own_and_goes_alone() {
 }
 
 #[test]
+fn a_pause_ends_when_another_leader_is_known() {
+    let now = Instant::now();
+    let mut queue = queue_of(2, now);
+    assert!(!queue.handle_leader(None, 7), "nothing failed");
+    let batch = take(&mut queue);
+    queue.handle_failed_leader(1, 7);
+    fail(&mut queue, batch, Failure::Unknown, now);
+    queue.recover();
+    for (leader, round) in [(Some(1), 7), (None, 8), (Some(1), 6)] {
+        assert!(queue.handle_leader(leader, round));
+        assert!(matches!(queue.due(now, SECOND, true), Due::At(_)));
+    }
+    assert!(!queue.handle_leader(Some(1), 8), "the same broker in a new round");
+    assert_eq!(queue.due(now, SECOND, true), Due::Now);
+    let batch = take(&mut queue);
+    queue.handle_failed_leader(1, 8);
+    fail(&mut queue, batch, Failure::Unknown, now);
+    queue.recover();
+    assert!(queue.handle_leader(Some(1), 8), "each leader is spared after its own failure");
+    assert!(!queue.handle_leader(Some(2), 9));
+    assert_eq!(queue.due(now, SECOND, true), Due::Now);
+}
+
+#[test]
 fn after_a_failure_comes_a_pause_that_success_forgets() {
     let now = Instant::now();
     let mut queue = queue_of(2, now);
