@@ -29,7 +29,7 @@ enum Fault {
     Stop,
     /// A broker's process stands still.
     Pause,
-    /// Nothing passes between a broker and the others, or connections are reset.
+    /// Nothing passes between a broker and the others, or connections end, told or untold.
     Isolate(Link),
     /// Nothing passes between two brokers, in one direction or both.
     Part(Link),
@@ -43,7 +43,7 @@ impl Fault {
             // There is nobody to be cut off from.
             return [Fault::Kill, Fault::Stop, Fault::Pause][random.below(3) as usize];
         }
-        let link = if random.below(2) == 0 { Link::Cut } else { Link::Silent };
+        let link = [Link::Cut, Link::Silent, Link::HalfOpen][random.below(3) as usize];
         match random.below(16) {
             0..4 => Fault::Kill,
             4 => Fault::KillController,
@@ -64,7 +64,12 @@ fn longest(run: Duration) -> Duration {
 
 async fn run(broker_count: u32, salt: u64) {
     let seed = variable("SYNOD_TEST_SEED", 1);
-    let duration = Duration::from_secs(variable("SYNOD_CHAOS_SECONDS", 20));
+    let by_default = match broker_count {
+        1 => 10,
+        3 => 90,
+        _ => 60,
+    };
+    let duration = Duration::from_secs(variable("SYNOD_CHAOS_SECONDS", by_default));
     println!("SYNOD_TEST_SEED={seed} SYNOD_CHAOS_SECONDS={}", duration.as_secs());
     let mut random = Random::from_seed(seed.wrapping_add(salt));
     let mut cluster = TestCluster::start(broker_count).await;
