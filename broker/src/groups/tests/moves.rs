@@ -101,6 +101,40 @@ fn a_move_while_the_last_one_leaves() {
 }
 
 #[test]
+fn a_move_of_a_group_without_members_keeps_its_generation() {
+    let mut lab = Lab::new();
+    let members = lab.stable(1);
+    assert_eq!(lab.send_leave(&members[0].member).now(), Ok(vec![Ok(())]));
+    assert_eq!(lab.phase(), "Empty");
+    lab.take_over();
+    assert_eq!(lab.phase(), "Empty");
+    assert_eq!(lab.heartbeat(&members[0]), Err(GroupError::UnknownMember));
+    assert_eq!(lab.stable(1)[0].generation, 3, "2 was that without members");
+}
+
+#[test]
+fn a_move_while_a_group_is_deleted() {
+    for decided in [true, false] {
+        let mut lab = Lab::new();
+        let claim = Claim { group: "g".into(), generation: -1, ..Claim::default() };
+        assert_eq!(lab.send_commit(&claim, 1).now(), Ok(vec![Ok(())]));
+        lab.deciding = false;
+        let deleted = lab.ask(|reply| GroupRequest::Delete(vec!["g".into()], reply));
+        if decided {
+            let proposal = lab.proposed.take().unwrap();
+            lab.log.extend(proposal.records);
+        }
+        lab.deciding = true;
+        lab.take_over();
+        assert_eq!(deleted.now(), Err(GroupError::NotCoordinator));
+        let (phase, committed) = if decided { ("Dead", None) } else { ("Empty", Some(1)) };
+        assert_eq!((lab.phase(), lab.committed("g")), (phase, committed));
+        lab.take_over();
+        assert_eq!((lab.phase(), lab.committed("g")), (phase, committed));
+    }
+}
+
+#[test]
 fn commits_under_way_are_unknown_and_then_one_or_the_other() {
     let mut lab = Lab::new();
     let claim = Claim { group: "g".into(), generation: -1, ..Claim::default() };
