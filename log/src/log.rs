@@ -228,6 +228,7 @@ impl Log {
         }
         let id = self.next_sync_id;
         self.next_sync_id += 1;
+        self.upkeep.note_sync();
         let mut segments = self.rolled.clone();
         segments.push(self.active.clone());
         let epoch_count = self.epochs.entries().len();
@@ -403,7 +404,7 @@ impl Log {
         parts.push(part);
         for part in &parts {
             match part.segment.reserve(part.size) {
-                Ok(zeroed) => self.upkeep.note_reserve(zeroed),
+                Ok(late) => self.upkeep.note_reserve(late),
                 Err(error) => {
                     for created in parts.iter().filter(|p| !Arc::ptr_eq(&p.segment, &self.active)) {
                         self.remove_created(&[], created);

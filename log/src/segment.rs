@@ -59,7 +59,7 @@ pub(crate) struct Segment {
     /// Greatest timestamp of the first batch; `i64::MIN` while there is none.
     first_timestamp: AtomicI64,
     sealed: AtomicBool,
-    /// Zero-filled up to here; readable without the lock, moved only under it.
+    /// Written or zero-filled up to here; readable without the lock, moved only under it.
     prepared_end: AtomicU64,
     preparing: Mutex<()>,
     /// Up to here the file may hold old bytes beyond `prepared_end`: zeros written over them must
@@ -182,7 +182,7 @@ impl Segment {
     }
 
     /// Makes sure that `[size, size + needed)` and one batch header more are zeros, or lie beyond
-    /// the file's end. Returns whether anything had to be done.
+    /// everything that the file held before. Returns whether the space was not prepared in time.
     ///
     /// The header more keeps an old batch that may follow from continuing the new one.
     pub(crate) fn reserve(&self, needed: u64) -> io::Result<bool> {
@@ -195,13 +195,14 @@ impl Segment {
         if from >= target {
             return Ok(false);
         }
-        let target = target.next_multiple_of(PREPARE_UNIT);
-        let file = self.file()?;
-        file.zero(from..target)?;
+        // Where nothing is stale, zeros would only have the device write everything twice.
         if from < self.stale_end.load(Ordering::Acquire) {
+            let target = target.next_multiple_of(PREPARE_UNIT);
+            let file = self.file()?;
+            file.zero(from..target)?;
             file.sync()?;
+            self.prepared_end.store(target, Ordering::Release);
         }
-        self.prepared_end.store(target, Ordering::Release);
         Ok(true)
     }
 
@@ -233,13 +234,16 @@ impl Segment {
     /// [`publish`](Self::publish).
     pub(crate) fn write(&self, batches: &[Batch], position: u64) -> io::Result<()> {
         let file = self.file()?;
+        let end = position + batches.iter().map(|batch| batch.size() as u64).sum::<u64>();
+        // The background must not prepare what is being written.
+        let _preparing = (end > self.prepared_end()).then(|| lock(&self.preparing));
         let mut position = position;
         for some in batches.chunks(WRITE_BATCH_COUNT) {
             let parts: Vec<IoSlice<'_>> = some.iter().flat_map(Batch::parts).collect();
             file.write_at(&parts, position)?;
             position += some.iter().map(|b| b.size() as u64).sum::<u64>();
         }
-        assert!(position <= self.prepared_end(), "batches are written into prepared space only");
+        self.prepared_end.fetch_max(end, Ordering::AcqRel);
         Ok(())
     }
 
@@ -265,9 +269,10 @@ impl Segment {
         self.size.store(size, Ordering::Release);
     }
 
-    /// Zeroes the range and makes that durable.
+    /// Zeroes the range, as far as the file goes, and makes that durable.
     pub(crate) fn wipe(&self, range: Range<u64>) -> io::Result<()> {
         let file = self.file()?;
+        let range = range.start..range.end.min(file.size());
         if !range.is_empty() && !is_planted(PlantedBug::CutNotZeroed) {
             file.zero(range)?;
         }

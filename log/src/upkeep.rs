@@ -18,6 +18,10 @@ const SNAPSHOT_COST_FACTOR: u64 = 32;
 /// About how large a snapshot is per producer, bytes.
 const SNAPSHOT_PRODUCER_SIZE: u64 = 160;
 
+/// From this size of a sync on, in bytes, preparing space costs more than it saves: the device
+/// writes everything twice, to spare each sync the file's growth.
+const BULK_SYNC_SIZE: u64 = 64 << 10;
+
 /// What the background has to do, is doing, or could not do.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
@@ -30,6 +34,9 @@ pub(crate) struct Upkeep {
     /// How far ahead of the writer space is prepared, bytes.
     step: u32,
     prepared_since_tick: bool,
+    /// Bytes appended since a sync was polled, and how many a sync has to cover on average lately.
+    unsynced_size: u64,
+    sync_size: u64,
     /// The device was full: no hint is written before the next tick.
     disk_full: bool,
     appended_since_snapshot: u64,
@@ -46,6 +53,8 @@ impl Default for Upkeep {
             scrubbed: None,
             step: PREPARE_UNIT as u32,
             prepared_since_tick: false,
+            unsynced_size: 0,
+            sync_size: 0,
             disk_full: false,
             appended_since_snapshot: 0,
             snapshot_wanted: false,
@@ -70,11 +79,17 @@ impl Upkeep {
 
     pub(crate) fn note_appended(&mut self, size: u64) {
         self.appended_since_snapshot += size;
+        self.unsynced_size += size;
     }
 
-    /// An append reserved space; `zeroed` if the background had not prepared it in time.
-    pub(crate) fn note_reserve(&mut self, zeroed: bool) {
-        self.prepared_since_tick |= zeroed;
+    /// A sync begins that covers everything appended.
+    pub(crate) fn note_sync(&mut self) {
+        self.sync_size = (3 * self.sync_size + std::mem::take(&mut self.unsynced_size)) / 4;
+    }
+
+    /// An append reserved space; `late` if the background had not prepared it in time.
+    pub(crate) fn note_reserve(&mut self, late: bool) {
+        self.prepared_since_tick |= late;
     }
 
     /// Segments that a truncation removed or reopened are not sealed.
@@ -192,7 +207,8 @@ impl Log {
     fn next_preparation(&mut self) -> Option<Work> {
         let size = self.active.size();
         let upkeep = &mut self.upkeep;
-        if size == 0 || upkeep.disk_full || !upkeep.is_idle(WorkKind::Prepare) {
+        let bulk = upkeep.sync_size >= BULK_SYNC_SIZE;
+        if size == 0 || bulk || upkeep.disk_full || !upkeep.is_idle(WorkKind::Prepare) {
             return None;
         }
         let step = u64::from(upkeep.step);

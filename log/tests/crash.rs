@@ -314,7 +314,7 @@ fn space_is_prepared_ahead_in_growing_steps() {
     let path = Path::new(DIR).join("00000000000000000000.log");
     let file_size = || memory.content(&path).expect("read").len() as u64;
     log.append(&[batch(0, 1)]).expect("appended");
-    assert_eq!(file_size(), 4096, "little for little");
+    assert_eq!(file_size(), log.view().size(), "nothing is written twice");
     run_background(&mut log);
     let mut furthest = 0;
     for i in 1..400 {
@@ -326,6 +326,27 @@ fn space_is_prepared_ahead_in_growing_steps() {
         furthest = furthest.max(file_size() - log.view().size());
     }
     assert!((32 << 10..=68 << 10).contains(&furthest), "{furthest}");
+}
+
+#[test]
+fn nothing_is_prepared_for_a_log_whose_syncs_are_large() {
+    let memory = MemoryStorage::new(1);
+    memory.create_dir(DIR.as_ref()).expect("created");
+    let storage: Arc<dyn Storage> = Arc::new(memory.clone());
+    let large = LogConfig { segment_size: (64 << 20).try_into().expect("not zero"), ..config() };
+    let mut log = Log::create(storage, DIR.as_ref(), large).expect("created");
+    let path = Path::new(DIR).join("00000000000000000000.log");
+    let file_size = || memory.content(&path).expect("read").len() as u64;
+    let mut append = |from: u64, size: usize| {
+        for offset in from..from + 40 {
+            log.append(&[BatchSpec::new(offset, 1).body(vec![7; size]).batch()]).expect("appended");
+            sync(&mut log);
+            run_background(&mut log);
+        }
+        file_size() - log.view().size()
+    };
+    assert_eq!(append(0, 300 << 10), 0);
+    assert_ne!(append(40, 1 << 10), 0, "small syncs are spared the file's growth");
 }
 
 /// Recovery wipes only near the cut; what lies further behind is wiped when the log comes near.
