@@ -17,6 +17,7 @@
 mod cluster;
 mod configs;
 mod groups;
+mod leaders;
 mod records;
 mod topics;
 

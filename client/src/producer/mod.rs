@@ -184,6 +184,16 @@ impl Producer {
     /// full or the topic unknown. Records handed over one after the other keep that order within
     /// their partition. Dropped before it returns, it has sent nothing.
     ///
+    /// ```no_run
+    /// use synod_client::producer::ProducerRecord;
+    /// # async fn example(producer: synod_client::producer::Producer)
+    /// # -> Result<(), synod_client::Error> {
+    /// let delivery = producer.send(ProducerRecord::new("orders").value("paid")).await?;
+    /// println!("partition {}, offset {:?}", delivery.partition(), delivery.await?.offset);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::RecordTooLarge`]; [`Error::Broker`] for a topic or partition that does not exist;
     /// [`Error::Expired`] when the buffer stays full for the delivery time-out; [`Error::Closed`].
@@ -232,6 +242,16 @@ impl Producer {
 
     /// Sends everything handed over so far without waiting for company, and waits until the fate of
     /// every such record is known. Failures show in the deliveries.
+    ///
+    /// ```no_run
+    /// use synod_client::producer::ProducerRecord;
+    /// # async fn example(producer: synod_client::producer::Producer)
+    /// # -> Result<(), synod_client::Error> {
+    /// producer.send(ProducerRecord::new("orders").value("paid")).await?;
+    /// producer.flush().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn flush(&self) {
         let _flushing = Flushing::begin(&self.shared);
         let unsettled = self.shared.accumulator().unsettled();

@@ -1,9 +1,12 @@
 //! The batches of one partition: filling, waiting, under way, coming back.
 //!
-//! Order is kept by two rules. After a batch failed, nothing of the partition is sent until all of
-//! it that is under way has come back; then sending begins again with the oldest. And a batch that
+//! Order is kept by three rules. After a batch failed, nothing of the partition is sent until all
+//! of it that is under way has come back; then sending begins again with the oldest. A batch that
 //! was sent before goes alone: brokers remember only the last five batches of a producer, so a
-//! batch whose first attempt was written unseen must never get five others behind it.
+//! batch whose first attempt was written unseen must never get five others behind it. And the first
+//! batch under a new id or epoch goes alone too: Apache Kafka takes whatever sequence comes first
+//! from a producer that it does not know, so a second batch could be written where the first was
+//! refused because the leader was not ready.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,6 +26,8 @@ struct Identity {
     producer_id: i64,
     epoch: i16,
     next_sequence: i32,
+    /// A batch was written under it.
+    is_established: bool,
 }
 
 /// What a partition would like to do.
@@ -118,7 +123,8 @@ impl PartitionQueue {
 
     /// When the partition wants to send. `flush`: even a batch that could still wait for company.
     pub(super) fn due(&self, now: Instant, linger: Duration, flush: bool) -> Due {
-        let waits_for_answers = self.recovering || self.is_repeating;
+        let is_first = self.identity.is_some_and(|identity| !identity.is_established);
+        let waits_for_answers = self.recovering || self.is_repeating || is_first;
         if waits_for_answers && !self.in_flight.is_empty() {
             return Due::No;
         }
@@ -149,8 +155,12 @@ impl PartitionQueue {
         }
         let mut batch = self.waiting.pop_front()?;
         if let Some((producer_id, epoch)) = producer {
-            let identity =
-                self.identity.get_or_insert(Identity { producer_id, epoch, next_sequence: 0 });
+            let identity = self.identity.get_or_insert(Identity {
+                producer_id,
+                epoch,
+                next_sequence: 0,
+                is_established: false,
+            });
             if batch.stamp.is_none() {
                 batch.stamp = Some(ProducerStamp {
                     producer_id: identity.producer_id,
@@ -169,6 +179,10 @@ impl PartitionQueue {
     /// A batch under way came back written.
     pub(super) fn handle_written(&mut self, batch: &SealedBatch) {
         self.landed(batch.position());
+        if let (Some(identity), Some(stamp)) = (&mut self.identity, batch.stamp) {
+            let written = (stamp.producer_id, stamp.producer_epoch);
+            identity.is_established |= written == (identity.producer_id, identity.epoch);
+        }
         self.try_now();
     }
 
@@ -236,7 +250,8 @@ impl PartitionQueue {
             return Vec::new();
         }
         let next_epoch = self.identity.and_then(|identity| {
-            Some(Identity { epoch: identity.epoch.checked_add(1)?, next_sequence: 0, ..identity })
+            let epoch = identity.epoch.checked_add(1)?;
+            Some(Identity { epoch, next_sequence: 0, is_established: false, ..identity })
         });
         // Without a next epoch the partition takes a new producer id when it next sends.
         self.identity = next_epoch;

@@ -51,8 +51,9 @@ impl Partition {
             if let Some(&(_, _, base_offset)) = known {
                 return Ok(base_offset);
             }
-            let expected = producer.batches.last().map_or(0, |(_, last, _)| last + 1);
-            if first != expected {
+            // Apache Kafka takes any sequence from a producer that it does not know.
+            let expected = producer.batches.last().map(|(_, last, _)| last + 1);
+            if expected.is_some_and(|expected| first != expected) {
                 return Err(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
             }
             producer.batches.push((first, last, base_offset));

@@ -50,7 +50,9 @@ fn a_batch_is_sent_when_it_is_full_or_has_waited() {
     assert_eq!(queue.due(now, Duration::ZERO, false), Due::Now);
     assert!(append(&mut queue, 100, now), "a full batch is news");
     assert_eq!(queue.due(now, SECOND, false), Due::Now);
-    assert_eq!(take(&mut queue).count, 2);
+    let full = take(&mut queue);
+    assert_eq!(full.count, 2);
+    queue.handle_written(&full);
     assert_eq!(queue.due(now, SECOND, false), Due::At(now + SECOND), "the next one waits again");
     assert!(queue.take(PRODUCER, 10).is_none(), "larger than the request has room for");
     assert_eq!(take(&mut queue).count, 1);
@@ -107,6 +109,30 @@ fn a_pause_ends_when_another_leader_is_known() {
     assert!(queue.handle_leader(Some(1), 8), "each leader is spared after its own failure");
     assert!(!queue.handle_leader(Some(2), 9));
     assert_eq!(queue.due(now, SECOND, true), Due::Now);
+}
+
+#[test]
+fn the_first_batch_under_an_id_or_epoch_goes_alone() {
+    let now = Instant::now();
+    let mut queue = queue_of(5, now);
+    let first = take(&mut queue);
+    assert_eq!(queue.due(now, SECOND, true), Due::No, "the broker does not know the producer yet");
+    queue.handle_written(&first);
+    let second = take(&mut queue);
+    assert_eq!(queue.due(now, SECOND, true), Due::Now, "now it does");
+    fail(&mut queue, second, Failure::SequenceLost, now);
+    assert!(queue.recover().is_empty());
+    let again = take(&mut queue);
+    assert_eq!(sequence(&again), (1, 0));
+    queue.handle_written(&again);
+    assert_eq!(queue.due(now + SECOND, SECOND, true), Due::Now);
+    let mut anonymous = queue_of(2, now);
+    anonymous.take(None, usize::MAX).expect("a batch");
+    assert_eq!(
+        anonymous.due(now, SECOND, true),
+        Due::Now,
+        "without an id there is no order to keep"
+    );
 }
 
 #[test]
