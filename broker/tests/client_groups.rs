@@ -243,3 +243,67 @@ async fn groups_are_shown_moved_and_deleted_by_command() {
     assert!(code == 1 && error.contains(&name), "{error}");
     assert_eq!(run(&broker, &["cluster", "health"]).0, 0);
 }
+
+#[tokio::test]
+async fn a_pattern_takes_in_topics_that_come_and_lets_go_of_those_that_go() {
+    let broker = Broker::external_or_start();
+    let prefix = unique("pattern");
+    let config = ClientConfig::new([broker.kafka()]).metadata_max_age(Duration::from_millis(100));
+    let cluster = Cluster::connect(config).await.expect("the broker answers");
+    let admin = Admin::new(cluster.clone());
+    for name in ["a", "b", "ab"] {
+        let new = NewTopic::new(format!("{prefix}-{name}")).partitions(1);
+        admin.create_topic(new).await.expect("a topic");
+    }
+    let settings = ConsumerConfig::default().group(group(&prefix));
+    let mut consumer = Consumer::new(cluster, settings).expect("a consumer");
+    let wrong = consumer.subscribe_pattern("(").await.expect_err("not an expression");
+    assert!(wrong.to_string().contains("'('"), "{wrong}");
+    consumer.subscribe_pattern(&format!("{prefix}-[a-z]")).await.expect("subscribed");
+    let names = |names: &[&str]| -> BTreeSet<String> {
+        names.iter().map(|name| format!("{prefix}-{name}")).collect()
+    };
+    let expect = async |consumer: &mut Consumer, expected: BTreeSet<String>| {
+        let settled = async {
+            loop {
+                consumer.poll(Duration::from_millis(50)).await.expect("polled");
+                let read: BTreeSet<String> =
+                    consumer.assignment().map(|partition| partition.topic.to_string()).collect();
+                if read == expected {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, settled).await.expect("the topics that match are read");
+    };
+    expect(&mut consumer, names(&["a", "b"])).await;
+    let new = NewTopic::new(format!("{prefix}-c")).partitions(1);
+    admin.create_topic(new).await.expect("a topic");
+    expect(&mut consumer, names(&["a", "b", "c"])).await;
+    admin.delete_topic(&format!("{prefix}-a")).await.expect("deleted");
+    expect(&mut consumer, names(&["b", "c"])).await;
+    consumer.close().await;
+}
+
+#[tokio::test]
+async fn what_is_committed_names_the_round_of_what_was_read() {
+    let broker = Broker::external_or_start();
+    let topic = filled(&broker, 1, 10).await;
+    let name = unique("round");
+    let mut consumer = member(&broker, group(&name).auto_commit(None), &topic).await;
+    let first = consumer.next().await.expect("a record");
+    assert!(first.leader_epoch >= 0);
+    let rest = consumer.poll(Duration::from_secs(20)).await.expect("the rest");
+    assert_eq!(rest.len(), 9);
+    consumer.commit().await.expect("committed");
+    let partition = TopicPartition::new(topic.as_str(), 0);
+    let committed = consumer.committed(std::slice::from_ref(&partition)).await.expect("known");
+    let expected =
+        CommittedOffset { leader_epoch: Some(first.leader_epoch), ..CommittedOffset::new(10) };
+    assert_eq!(committed[&partition], expected);
+    consumer.close().await;
+    let mut later = member(&broker, group(&name), &topic).await;
+    until_shares(&mut [&mut later], &[1]).await;
+    assert_eq!(later.poll(Duration::from_millis(200)).await.expect("polled"), []);
+    later.close().await;
+}

@@ -11,6 +11,17 @@ use synod_wire::batch::BatchError;
 ///
 /// The client retries by itself what can be retried, within the time-outs of its configuration. An
 /// error that comes out is either fatal or outlived that time.
+///
+/// ```
+/// # fn example(error: synod_client::Error) {
+/// use synod_client::Remedy;
+/// match error.remedy() {
+///     Remedy::Fix => eprintln!("the request is wrong: {error}"),
+///     Remedy::GiveUp => eprintln!("this has to be looked at: {error}"),
+///     _ => eprintln!("later, perhaps: {error}"),
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -43,6 +43,16 @@ pub struct ReplicaSize {
 impl Admin {
     /// The cluster's id, controller and live brokers.
     ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// for broker in admin.describe_cluster().await?.brokers {
+    ///     println!("{}: {}", broker.id, broker.address());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// What kept the cluster from answering.
     pub async fn describe_cluster(&self) -> Result<ClusterDescription, Error> {
@@ -73,6 +83,16 @@ impl Admin {
     }
 
     /// The log directories of one broker, with all partitions in them.
+    ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// for dir in admin.log_dirs(1).await? {
+    ///     println!("{}: {:?} bytes free", dir.path, dir.usable_size);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What kept the broker from answering.

@@ -109,6 +109,17 @@ pub enum ConfigChange {
 impl Admin {
     /// The settings of a topic or broker, in the broker's order.
     ///
+    /// ```no_run
+    /// use synod_client::admin::ConfigResource;
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// for entry in admin.describe_config(&ConfigResource::Topic("orders".into())).await? {
+    ///     println!("{} = {:?}", entry.name, entry.value);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Broker`], for example `UNKNOWN_TOPIC_OR_PARTITION`.
     pub async fn describe_config(
@@ -141,6 +152,17 @@ impl Admin {
     }
 
     /// Changes settings, all or none of them. `validate_only` checks and changes nothing.
+    ///
+    /// ```no_run
+    /// use synod_client::admin::{ConfigChange, ConfigResource};
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// let orders = ConfigResource::Topic("orders".into());
+    /// let change = ConfigChange::Set("retention.ms".into(), "3600000".into());
+    /// admin.alter_config(&orders, &[change], false).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Broker`], for example `INVALID_CONFIG`.

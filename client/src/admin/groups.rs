@@ -70,6 +70,16 @@ pub struct GroupMember {
 impl Admin {
     /// All groups of all brokers, in order of their ids.
     ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// for group in admin.groups().await? {
+    ///     println!("{}: {}", group.id, group.state);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// What kept a broker from answering: then the list would not be whole.
     pub async fn groups(&self) -> Result<Vec<ListedGroup>, Error> {
@@ -101,6 +111,14 @@ impl Admin {
 
     /// A group and its members.
     ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// println!("{} members", admin.group("billing").await?.members.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Broker`], with `GROUP_ID_NOT_FOUND` from newer brokers for a group that does not
     /// exist; older ones describe it as `Dead`.
@@ -121,6 +139,14 @@ impl Admin {
 
     /// Deletes a group without members, with its committed offsets.
     ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// admin.delete_group("billing").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Broker`], for example `NON_EMPTY_GROUP` or `GROUP_ID_NOT_FOUND`.
     pub async fn delete_group(&self, id: &str) -> Result<(), Error> {
@@ -136,6 +162,16 @@ impl Admin {
 
     /// What a group has committed.
     ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// for (partition, committed) in admin.group_offsets("billing").await? {
+    ///     println!("{partition}: {}", committed.offset);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// What kept the coordinator from answering.
     pub async fn group_offsets(
@@ -146,6 +182,17 @@ impl Admin {
     }
 
     /// Commits offsets for a group that has no members.
+    ///
+    /// ```no_run
+    /// use synod_client::cluster::TopicPartition;
+    /// use synod_client::consumer::CommittedOffset;
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// let place = (TopicPartition::new("orders", 0), CommittedOffset::new(0));
+    /// admin.alter_group_offsets("billing", &[place].into()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What kept the coordinator from answering. A group with members refuses each partition with
@@ -160,6 +207,16 @@ impl Admin {
     }
 
     /// Deletes committed offsets of topics that the group is not subscribed to.
+    ///
+    /// ```no_run
+    /// use synod_client::cluster::TopicPartition;
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// let partitions = [TopicPartition::new("orders", 0)];
+    /// admin.delete_group_offsets("billing", &partitions).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Broker`], for example `GROUP_ID_NOT_FOUND`.

@@ -19,6 +19,16 @@ impl Admin {
     /// Deletes the records before an offset in each partition; `None` means all that can be read
     /// now. The result has the first offset that is left. Deleting what is deleted already does
     /// nothing, so this is retried like a question.
+    ///
+    /// ```no_run
+    /// use synod_client::cluster::TopicPartition;
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// let orders = TopicPartition::new("orders", 0);
+    /// admin.delete_records([(orders, Some(1000))].into()).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn delete_records(
         &self,
         before: BTreeMap<TopicPartition, Option<i64>>,

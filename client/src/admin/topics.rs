@@ -67,6 +67,16 @@ pub struct CreatedTopic {
 impl Admin {
     /// Creates a topic.
     ///
+    /// ```no_run
+    /// use synod_client::admin::NewTopic;
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// let orders = NewTopic::new("orders").partitions(6).config("retention.ms", "86400000");
+    /// println!("{}", admin.create_topic(orders).await?.id);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Broker`], for example `TOPIC_ALREADY_EXISTS` or `INVALID_TOPIC_EXCEPTION`.
     pub async fn create_topic(&self, topic: NewTopic) -> Result<CreatedTopic, Error> {
@@ -122,6 +132,16 @@ impl Admin {
 
     /// All topics, in order of their names.
     ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// for topic in admin.topics().await? {
+    ///     println!("{}: {} partitions", topic.name, topic.partitions.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// What kept the cluster from answering.
     pub async fn topics(&self) -> Result<Vec<Arc<Topic>>, Error> {
@@ -149,6 +169,14 @@ impl Admin {
 
     /// Deletes a topic and all its records.
     ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// admin.delete_topic("orders").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Broker`], for example `UNKNOWN_TOPIC_OR_PARTITION`.
     pub async fn delete_topic(&self, name: &str) -> Result<(), Error> {
@@ -175,6 +203,14 @@ impl Admin {
     }
 
     /// Gives a topic more partitions; `total` is how many it shall have in the end.
+    ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin)
+    /// # -> Result<(), synod_client::Error> {
+    /// admin.create_partitions("orders", 12).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Broker`], for example `INVALID_PARTITIONS` when that is not more than it has.

@@ -59,6 +59,16 @@ struct State {
 impl Cluster {
     /// Finds the cluster through any of the configured addresses.
     ///
+    /// ```no_run
+    /// use synod_client::{ClientConfig, Cluster};
+    /// # async fn example()
+    /// # -> Result<(), synod_client::Error> {
+    /// let brokers = ["mq1.lan:9092", "mq2.lan:9092"];
+    /// let cluster = Cluster::connect(ClientConfig::new(brokers)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Config`] for a malformed address; [`Error::NoBroker`] when none answers, with every
     /// address's reason.
@@ -111,6 +121,15 @@ impl Cluster {
 
     /// The topic, from what is known or by asking; `create` lets the broker create it if it is so
     /// configured. From now on refreshes include it.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster)
+    /// # -> Result<(), synod_client::Error> {
+    /// let topic = cluster.topic("orders", false).await?;
+    /// println!("{} partitions", topic.partitions.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Broker`] with the broker's code when there is no such topic within the operation

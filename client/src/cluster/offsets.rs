@@ -67,6 +67,17 @@ pub struct FoundOffset {
 impl Cluster {
     /// Finds one offset in each partition. `None`: there is no such record, which happens only when
     /// a time is asked for.
+    ///
+    /// ```no_run
+    /// use synod_client::cluster::{Isolation, OffsetSpec, TopicPartition};
+    /// # async fn example(cluster: synod_client::Cluster)
+    /// # -> Result<(), synod_client::Error> {
+    /// let partition = TopicPartition::new("orders", 0);
+    /// let isolation = Isolation::ReadUncommitted;
+    /// let ends = cluster.list_offsets([partition], OffsetSpec::End, isolation).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn list_offsets(
         &self,
         partitions: impl IntoIterator<Item = TopicPartition>,

@@ -119,6 +119,16 @@ impl Connection {
 
     /// Sends a request and waits for its answer, at most for the configured request time-out.
     ///
+    /// ```no_run
+    /// use synod_client::wire::messages::list_groups::ListGroupsRequest;
+    /// # async fn example(connection: synod_client::Connection)
+    /// # -> Result<(), synod_client::Error> {
+    /// let answer = connection.send(&ListGroupsRequest::default()).await?;
+    /// println!("{} groups", answer.groups.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Timeout`], [`Error::Disconnected`], [`Error::Protocol`].
     /// Error codes inside the answer are the caller's to look at.

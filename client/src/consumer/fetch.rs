@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 
 use synod_wire::batch::{Batch, BatchError, Batches};
 use synod_wire::messages::fetch::{
-    FetchPartition, FetchRequest, FetchResponse, FetchTopic, PartitionData,
+    FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic, PartitionData,
 };
 use synod_wire::{ErrorCode, Str};
 
 use super::ConsumerConfig;
 use super::fetched::Aborted;
+use super::group::assignor::by_topic;
+use super::session::Increment;
 use crate::Error;
 use crate::cluster::TopicPartition;
 
@@ -24,10 +26,10 @@ pub(super) struct Asked {
     pub(super) generation: u64,
 }
 
-/// A request for these partitions, outside of any fetch session.
-pub(super) fn request(config: &ConsumerConfig, asked: &[Asked]) -> FetchRequest {
+/// A request that tells a session's leader what is new.
+pub(super) fn request(config: &ConsumerConfig, increment: &Increment) -> FetchRequest {
     let mut topics: Vec<FetchTopic> = Vec::new();
-    for asked in asked {
+    for asked in &increment.changed {
         let wanted = FetchPartition {
             partition: asked.partition.partition,
             current_leader_epoch: asked.leader_epoch,
@@ -46,15 +48,21 @@ pub(super) fn request(config: &ConsumerConfig, asked: &[Asked]) -> FetchRequest 
             }),
         }
     }
+    let forgotten = by_topic(increment.forgotten.iter()).into_iter().map(|gone| ForgottenTopic {
+        topic: gone.topic,
+        partitions: gone.partitions,
+        ..ForgottenTopic::default()
+    });
     FetchRequest {
         replica_id: -1,
         max_wait_ms: i32::try_from(config.max_fetch_wait.as_millis()).unwrap_or(i32::MAX),
         min_bytes: config.min_fetch_size,
         max_bytes: config.max_fetch_size,
         isolation_level: config.isolation.level(),
-        session_id: 0,
-        session_epoch: -1,
+        session_id: increment.session_id,
+        session_epoch: increment.session_epoch,
         topics,
+        forgotten_topics_data: forgotten.collect(),
         ..FetchRequest::default()
     }
 }

@@ -1,11 +1,12 @@
 //! Fetching ahead: what is asked for, what comes back, and what goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use synod_wire::ErrorCode;
 use synod_wire::messages::fetch::FetchResponse;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::fetch::{self, Asked, Content};
 use super::fetched::Fetched;
@@ -13,8 +14,9 @@ use super::group::offsets::CommittedOffset;
 use super::grouped::Membership;
 use super::inquiry::{Inquiry, Lateness};
 use super::position::{self, Position};
+use super::session::{self, Increment};
 use super::{Consumer, ConsumerRecord, OffsetReset, Start};
-use crate::cluster::TopicPartition;
+use crate::cluster::{Metadata, TopicPartition};
 use crate::{Error, Remedy};
 
 /// Something the consumer waits for.
@@ -22,10 +24,16 @@ pub(super) enum Outcome {
     /// A fetch from this leader came back.
     Fetched(i32, Vec<Asked>, Result<FetchResponse, Error>),
     Refreshed(Result<(), Error>),
+    /// The cluster's topics, for a subscription by pattern.
+    Listed(Result<Arc<Metadata>, Error>),
     /// The new place of a partition whose old one does not exist.
     Reset(Asked, Result<i64, Error>),
     /// Where partitions begin that the group has given us, as of this generation.
-    Started(BTreeSet<TopicPartition>, u64, Result<BTreeMap<TopicPartition, i64>, Error>),
+    Started(
+        BTreeSet<TopicPartition>,
+        u64,
+        Result<BTreeMap<TopicPartition, CommittedOffset>, Error>,
+    ),
     /// A commit of the consumer's own; true: they are let go now.
     Committed(BTreeMap<TopicPartition, CommittedOffset>, bool, Result<(), Error>),
 }
@@ -39,6 +47,7 @@ impl Consumer {
     ) -> Result<Vec<ConsumerRecord>, Error> {
         loop {
             let now = Instant::now();
+            let look_at = self.look_for_topics(now);
             let commit_at = self.attend(now, tells)?;
             if tells && self.has_event() {
                 return Ok(Vec::new());
@@ -48,7 +57,7 @@ impl Consumer {
             if !records.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
                 return Ok(records);
             }
-            let until = [wake_at, commit_at, deadline].into_iter().flatten().min();
+            let until = [wake_at, look_at, commit_at, deadline].into_iter().flatten().min();
             let timer = async {
                 match until {
                     Some(at) => sleep_until(at).await,
@@ -82,6 +91,7 @@ impl Consumer {
                 continue;
             }
             let config = &self.config;
+            let before = records.len();
             let read = fetched.read(
                 &mut position.offset,
                 config.isolation,
@@ -89,6 +99,9 @@ impl Consumer {
                 config.max_poll_records,
                 &mut records,
             );
+            if let Some(last) = records[before..].last() {
+                position.read_epoch = last.leader_epoch;
+            }
             match read {
                 Ok(true) => self.buffered_size -= fetched.size,
                 Ok(false) => {
@@ -156,7 +169,8 @@ impl Consumer {
     }
 
     fn start_fetch(&mut self, leader: i32, asked: Vec<Asked>, now: Instant) {
-        let request = fetch::request(&self.config, &asked);
+        let increment = self.sessions.entry(leader).or_default().next(&asked);
+        let request = fetch::request(&self.config, &increment);
         let client = self.cluster.config();
         // The broker may rightly take the time it is given.
         let within = client.request_timeout + self.config.max_fetch_wait;
@@ -184,6 +198,26 @@ impl Consumer {
             });
             Outcome::Fetched(leader, asked, answer)
         }));
+    }
+
+    /// Tells the leaders that nothing will be fetched any more. They find out by themselves too, so
+    /// no answer is waited for.
+    pub(super) async fn end_sessions(&self) {
+        for (&leader, session) in &self.sessions {
+            let Some(session_id) = session.open_id() else { continue };
+            let (changed, forgotten) = (Vec::new(), Vec::new());
+            let session_epoch = session::ENDING;
+            let increment = Increment { session_id, session_epoch, changed, forgotten };
+            let request = fetch::request(&self.config, &increment);
+            let client = self.cluster.config();
+            let telling = async {
+                let connection = self.channel.broker(leader).await?;
+                connection.start(&request, client.request_timeout).await.map(drop)
+            };
+            if !matches!(timeout(client.suspect_after, telling).await, Ok(Ok(()))) {
+                tracing::debug!(leader, "the fetch session is left to end by itself");
+            }
+        }
     }
 
     /// Looks at every leader that is late with its answer: has the cluster asked who leads now, and
@@ -235,6 +269,10 @@ impl Consumer {
                 self.refresh_not_before = Some(now + self.refresh_backoff.next());
                 Ok(())
             }
+            Outcome::Listed(listed) => {
+                self.handle_listed(listed);
+                Ok(())
+            }
             Outcome::Reset(asked, offset) => self.handle_reset(&asked, offset),
             Outcome::Started(new, generation, found) => self.handle_started(new, generation, found),
             Outcome::Committed(offsets, last, done) => {
@@ -243,6 +281,7 @@ impl Consumer {
             }
             Outcome::Fetched(leader, asked, answer) => {
                 self.inquiries.remove(&leader);
+                self.sessions.entry(leader).or_default().handle_answer(answer.as_ref().ok());
                 let answers = answer.and_then(|response| fetch::answers(response, &asked));
                 let answers = match answers {
                     Ok(answers) => answers,

@@ -12,10 +12,10 @@ use super::group::config::GroupConfig;
 use super::group::member::{Command, Counts, Identity, MemberTask, News, Shared, Wish};
 use super::group::offsets::{self, CommittedOffset};
 use super::position::{self, Position};
-use super::{Consumer, ConsumerRecord, OffsetReset, Start};
-use crate::cluster::{Isolation, TopicPartition};
+use super::{Consumer, ConsumerRecord};
+use crate::Error;
+use crate::cluster::TopicPartition;
 use crate::coordinator::Coordinator;
-use crate::{Cluster, Error};
 
 /// News that may wait; there are never more than three of one wish.
 const NEWS_LENGTH: usize = 16;
@@ -96,9 +96,13 @@ impl Consumer {
         &mut self,
         topics: impl IntoIterator<Item = T>,
     ) -> Result<(), Error> {
+        self.pattern = None;
+        self.subscribe_to(topics.into_iter().map(Into::into).collect())
+    }
+
+    pub(super) fn subscribe_to(&mut self, topics: BTreeSet<Arc<str>>) -> Result<(), Error> {
         let coordinator = self.coordinator()?.clone();
         let Some(config) = self.config.group.clone() else { return Err(no_group()) };
-        let topics: BTreeSet<Arc<str>> = topics.into_iter().map(Into::into).collect();
         self.cluster.want_topics(&topics);
         if let Some(membership) = &mut self.membership {
             membership.topics = topics;
@@ -154,6 +158,7 @@ impl Consumer {
         {
             tracing::warn!(%error, "the last offsets are not committed");
         }
+        self.pattern = None;
         let Some(membership) = self.membership.take() else { return };
         self.clear_assignment();
         let (done, left) = oneshot::channel();
@@ -167,9 +172,23 @@ impl Consumer {
     /// Leaves the group in good order: others take over at once.
     pub async fn close(mut self) {
         self.unsubscribe().await;
+        self.end_sessions().await;
     }
 
     /// The next thing that happens, however long it takes: records, or a change of what is read.
+    ///
+    /// ```no_run
+    /// use synod_client::consumer::ConsumerEvent;
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// match consumer.next_event().await? {
+    ///     ConsumerEvent::Records(records) => println!("{} records", records.len()),
+    ///     ConsumerEvent::Revoking(partitions) => println!("finish {partitions:?}"),
+    ///     other => println!("{other:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Consumer::poll`].
@@ -189,6 +208,17 @@ impl Consumer {
     }
 
     /// Commits the places up to which records were handed out.
+    ///
+    /// ```no_run
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// for record in consumer.poll(std::time::Duration::from_secs(1)).await? {
+    ///     println!("{:?}", record.value);
+    /// }
+    /// consumer.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Config`] without a group; [`Error::Broker`] with `REBALANCE_IN_PROGRESS`,
@@ -255,7 +285,7 @@ impl Consumer {
             }
             let Ok(offset) = self.position(partition) else { continue };
             if self.commits.done.get(partition) != Some(&offset) {
-                offsets.insert(partition.clone(), CommittedOffset::new(offset));
+                offsets.insert(partition.clone(), position.to_commit(offset));
             }
         }
         offsets
@@ -443,7 +473,7 @@ impl Consumer {
         let reset = self.config.offset_reset;
         self.under_way.push(Box::pin(async move {
             tokio::time::sleep(pause).await;
-            let found = starts(&coordinator, &cluster, &new, reset, isolation).await;
+            let found = position::committed(&coordinator, &cluster, &new, reset, isolation).await;
             Outcome::Started(new, generation, found)
         }));
     }
@@ -453,7 +483,7 @@ impl Consumer {
         &mut self,
         new: BTreeSet<TopicPartition>,
         generation: u64,
-        found: Result<BTreeMap<TopicPartition, i64>, Error>,
+        found: Result<BTreeMap<TopicPartition, CommittedOffset>, Error>,
     ) -> Result<(), Error> {
         let is_open = |this: &Self, partition: &TopicPartition| {
             let position = this.partitions.get(partition);
@@ -461,12 +491,11 @@ impl Consumer {
         };
         match found {
             Ok(offsets) => {
-                for (partition, offset) in offsets {
+                for (partition, committed) in offsets {
                     if is_open(self, &partition)
                         && let Some(position) = self.partitions.get_mut(&partition)
                     {
-                        position.move_to(offset);
-                        position.is_starting = false;
+                        position.begin(&committed);
                     }
                 }
                 Ok(())
@@ -560,35 +589,4 @@ async fn commit_all(
     let results =
         offsets::commit(&coordinator, &identity, instance_id.as_deref(), &offsets).await?;
     results.into_values().collect()
-}
-
-/// Where reading begins: at what the group has committed, else where the settings say.
-async fn starts(
-    coordinator: &Coordinator,
-    cluster: &Cluster,
-    partitions: &BTreeSet<TopicPartition>,
-    reset: OffsetReset,
-    isolation: Isolation,
-) -> Result<BTreeMap<TopicPartition, i64>, Error> {
-    let list: Vec<_> = partitions.iter().cloned().collect();
-    let committed = offsets::fetch(coordinator, Some(&list)).await?;
-    let mut found: BTreeMap<_, _> = committed.into_iter().map(|(p, c)| (p, c.offset)).collect();
-    let fresh = list.into_iter().filter(|partition| !found.contains_key(partition));
-    let start = match reset {
-        OffsetReset::Beginning => Start::Beginning,
-        OffsetReset::End => Start::End,
-        OffsetReset::Fail => {
-            return match fresh.into_iter().next() {
-                None => Ok(found),
-                Some(partition) => {
-                    Err(Error::config(format!("{partition}: no committed offset, and no reset")))
-                }
-            };
-        }
-    };
-    let fresh: BTreeMap<_, _> = fresh.map(|partition| (partition, start)).collect();
-    if !fresh.is_empty() {
-        found.extend(position::resolve(cluster, &fresh, isolation).await?);
-    }
-    Ok(found)
 }

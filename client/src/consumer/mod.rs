@@ -22,7 +22,9 @@ mod fetching;
 pub(crate) mod group;
 mod grouped;
 mod inquiry;
+mod pattern;
 mod position;
+mod session;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -43,7 +45,9 @@ use fetched::Fetched;
 use fetching::Outcome;
 use grouped::{Commits, Membership};
 use inquiry::Inquiry;
+use pattern::Pattern;
 use position::Position;
+use session::Session;
 
 pub use config::{ConsumerConfig, OffsetReset};
 pub use group::assignor::Assignor;
@@ -97,6 +101,8 @@ pub struct Consumer {
     channel: Channel,
     /// Brokers with a fetch under way.
     inquiries: BTreeMap<i32, Inquiry>,
+    /// What each leader remembers of what was asked.
+    sessions: BTreeMap<i32, Session>,
     is_refreshing: bool,
     wants_refresh: bool,
     refresh_not_before: Option<Instant>,
@@ -110,6 +116,8 @@ pub struct Consumer {
     /// The way to the group's coordinator, if there is a group.
     coordinator: Option<Coordinator>,
     membership: Option<Membership>,
+    /// Which topics are subscribed, if by their names' shape.
+    pattern: Option<Pattern>,
     commits: Commits,
 }
 
@@ -144,6 +152,8 @@ impl Consumer {
             buffered_size: 0,
             under_way: FuturesUnordered::new(),
             inquiries: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            pattern: None,
             is_refreshing: false,
             wants_refresh: false,
             refresh_not_before: None,
@@ -160,6 +170,17 @@ impl Consumer {
 
     /// Reads these partitions, each from its start, and no others. Replaces what was assigned
     /// before.
+    ///
+    /// ```no_run
+    /// use synod_client::cluster::TopicPartition;
+    /// use synod_client::consumer::Start;
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// let places = [(TopicPartition::new("orders", 0), Start::Last(10))];
+    /// consumer.assign(places).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Broker`] or [`Error::Config`] for a topic or partition that does not exist; what
@@ -210,6 +231,17 @@ impl Consumer {
     }
 
     /// Goes on reading a partition from another place.
+    ///
+    /// ```no_run
+    /// use synod_client::cluster::TopicPartition;
+    /// use synod_client::consumer::Start;
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// let yesterday = Start::Timestamp(1_700_000_000_000);
+    /// consumer.seek(&TopicPartition::new("orders", 0), yesterday).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Config`] when the partition is not assigned; else as [`Consumer::assign`].
@@ -265,6 +297,15 @@ impl Consumer {
 
     /// The next record, however long it takes.
     ///
+    /// ```no_run
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// let record = consumer.next().await?;
+    /// println!("{:?} = {:?}", record.key, record.value);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Consumer::poll`].
     pub async fn next(&mut self) -> Result<ConsumerRecord, Error> {
@@ -277,6 +318,17 @@ impl Consumer {
     }
 
     /// The records as a stream that ends after the first error.
+    ///
+    /// ```no_run
+    /// use std::pin::pin;
+    /// use futures_util::StreamExt;
+    /// # async fn example(consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// let records = pin!(consumer.into_stream().take(10));
+    /// println!("{} records", records.count().await);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_stream(self) -> impl Stream<Item = Result<ConsumerRecord, Error>> {
         futures_util::stream::unfold(Some(self), |consumer| async move {
             let mut consumer = consumer?;
@@ -289,6 +341,16 @@ impl Consumer {
 
     /// Records as soon as there are any, at most as many as configured; none when nothing comes
     /// within `max_wait`. Passing errors are dealt with behind the scenes.
+    ///
+    /// ```no_run
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// for record in consumer.poll(std::time::Duration::from_secs(1)).await? {
+    ///     println!("{}: {:?}", record.offset, record.value);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Corrupt`] for damaged records, [`Error::Broker`] for an offset that no longer

@@ -1,13 +1,16 @@
 //! Where a consumer stands in a partition, and where it begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
+use super::OffsetReset;
 use super::fetch::Content;
+use super::group::offsets::{self, CommittedOffset};
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::cluster::{Cluster, FoundOffset, Isolation, OffsetSpec, PerPartition, TopicPartition};
+use crate::coordinator::Coordinator;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub(super) struct Position {
     pub(super) generation: u64,
     /// Round of the last batch before `fetch_offset`; -1 if unknown.
     pub(super) last_epoch: i32,
+    /// Round of the last record handed out; -1 if unknown.
+    pub(super) read_epoch: i32,
     pub(super) high_watermark: Option<i64>,
     pub(super) is_paused: bool,
     /// Its place is still being asked for.
@@ -55,6 +60,7 @@ impl Position {
             fetch_offset: offset,
             generation,
             last_epoch: -1,
+            read_epoch: -1,
             high_watermark: None,
             is_paused: false,
             is_starting: false,
@@ -98,7 +104,25 @@ impl Position {
         self.offset = offset;
         self.fetch_offset = offset;
         self.last_epoch = -1;
+        self.read_epoch = -1;
         self.is_resetting = false;
+    }
+
+    /// Begins where a group has left off. The leader will tell if what was read up to there is not
+    /// what its log has.
+    pub(super) fn begin(&mut self, committed: &CommittedOffset) {
+        self.move_to(committed.offset);
+        self.last_epoch = committed.leader_epoch.unwrap_or(-1);
+        self.read_epoch = self.last_epoch;
+        self.is_starting = false;
+    }
+
+    /// This place, to be committed.
+    pub(super) fn to_commit(&self, offset: i64) -> CommittedOffset {
+        // What is known is the round before the next record to hand out, and no other.
+        let is_known = offset == self.offset && self.read_epoch >= 0;
+        let leader_epoch = is_known.then_some(self.read_epoch);
+        CommittedOffset { leader_epoch, ..CommittedOffset::new(offset) }
     }
 }
 
@@ -137,6 +161,37 @@ pub(super) async fn resolve(
         offsets.insert(partition.clone(), offset);
     }
     Ok(offsets)
+}
+
+/// Where reading begins: at what the group has committed, else where the settings say.
+pub(super) async fn committed(
+    coordinator: &Coordinator,
+    cluster: &Cluster,
+    partitions: &BTreeSet<TopicPartition>,
+    reset: OffsetReset,
+    isolation: Isolation,
+) -> Result<BTreeMap<TopicPartition, CommittedOffset>, Error> {
+    let list: Vec<_> = partitions.iter().cloned().collect();
+    let mut found = offsets::fetch(coordinator, Some(&list)).await?;
+    let fresh = list.into_iter().filter(|partition| !found.contains_key(partition));
+    let start = match reset {
+        OffsetReset::Beginning => Start::Beginning,
+        OffsetReset::End => Start::End,
+        OffsetReset::Fail => {
+            return match fresh.into_iter().next() {
+                None => Ok(found),
+                Some(partition) => {
+                    Err(Error::config(format!("{partition}: no committed offset, and no reset")))
+                }
+            };
+        }
+    };
+    let fresh: BTreeMap<_, _> = fresh.map(|partition| (partition, start)).collect();
+    if !fresh.is_empty() {
+        let places = resolve(cluster, &fresh, isolation).await?;
+        found.extend(places.into_iter().map(|(p, offset)| (p, CommittedOffset::new(offset))));
+    }
+    Ok(found)
 }
 
 async fn at_time(

@@ -21,10 +21,10 @@ use crate::fake::{Call, Fake, Reply, basics, cluster};
 use crate::model::Random;
 
 /// Records per batch.
-const BATCH: i64 = 5;
+pub(crate) const BATCH: i64 = 5;
 
 /// A batch of records whose values are their offsets.
-fn batch(base_offset: i64, codec: Compression) -> Bytes {
+pub(crate) fn batch(base_offset: i64, codec: Compression) -> Bytes {
     let mut builder = BatchBuilder::new();
     for offset in base_offset..base_offset + BATCH {
         let value = offset.to_string();
@@ -38,7 +38,7 @@ fn batch(base_offset: i64, codec: Compression) -> Bytes {
 }
 
 /// Answers ListOffsets for a log from `start` to `end`.
-fn list_offsets(call: &Call, start: i64, end: i64) -> Reply {
+pub(crate) fn list_offsets(call: &Call, start: i64, end: i64) -> Reply {
     let request: ListOffsetsRequest = call.request();
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter().map(|asked| ListOffsetsPartitionResponse {

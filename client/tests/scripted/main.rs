@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod cancel;
 mod connection;
 mod consumer;
 mod failover;
@@ -13,4 +14,5 @@ mod fake;
 mod group;
 mod model;
 mod producer;
+mod sessions;
 mod world;

@@ -32,6 +32,15 @@ pub(crate) struct Led {
     epochs: Vec<i32>,
 }
 
+impl Led {
+    /// Appends a batch under the leader's epoch.
+    pub(crate) fn append(&mut self, bytes: Bytes) -> Result<i64, ErrorCode> {
+        let offset = self.log.append(bytes)?;
+        self.epochs.resize(self.log.batches.len(), self.epoch);
+        Ok(offset)
+    }
+}
+
 /// What all brokers know.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -160,9 +169,7 @@ fn answer(state: &mut State, id: i32, call: &Call) -> Reply {
                 if led.leader != id {
                     return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
                 }
-                let offset = led.log.append(bytes)?;
-                led.epochs.resize(led.log.batches.len(), led.epoch);
-                Ok(offset)
+                led.append(bytes)
             });
             call.answer(&response)
         }

@@ -49,10 +49,7 @@ pub(super) async fn run(args: ApplyArgs) -> Result<(), Failure> {
     let applied = goes && steps.iter().all(|step| step.error.is_none());
     let result = Applied { topics: steps, applied };
     args.admin.show(&result, |result| if result.applied { print("applied\n") } else { Ok(()) })?;
-    let errors = result.topics.iter().filter_map(|step| {
-        step.error.as_ref().map(|error| format!("topic {}: {error}", step.topic))
-    });
-    all_well(errors)
+    all_well(result.topics.into_iter().filter_map(|step| step.error))
 }
 
 /// What the file says; every mistake in it is told.

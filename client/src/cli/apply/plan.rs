@@ -112,16 +112,18 @@ impl Step {
 
 /// Why a topic cannot become what the file wants.
 fn impossible(wanted: &WantedTopic, found: &Topic) -> Option<String> {
-    let count = found.partitions.len();
+    let (topic, count) = (&wanted.name, found.partitions.len());
     if let Some(fewer) = wanted.partitions.filter(|&w| usize::try_from(w).is_ok_and(|w| w < count))
     {
         return Some(format!(
-            "it has {count} partitions, and none can be taken away ({fewer} wanted)"
+            "topic {topic}: it has {count} partitions, and none can be taken away ({fewer} wanted)"
         ));
     }
     let replicas = found.partitions.first().map_or(0, |partition| partition.replicas.len());
     let other = wanted.replicas.filter(|&wanted| usize::try_from(wanted) != Ok(replicas))?;
-    Some(format!("it has {replicas} replicas, which apply does not change ({other} wanted)"))
+    Some(format!(
+        "topic {topic}: it has {replicas} replicas, which apply does not change ({other} wanted)"
+    ))
 }
 
 fn setting_steps(wanted: &WantedTopic, configs: &[ConfigEntry]) -> Vec<SettingStep> {
@@ -158,7 +160,7 @@ impl fmt::Display for Step {
             Action::Keep => writeln!(f, "= topic {topic}")?,
             Action::Refuse => {
                 let why = self.error.as_deref().unwrap_or_default();
-                return writeln!(f, "! topic {topic}: {why}");
+                return writeln!(f, "! {why}");
             }
         }
         match (self.partitions_from, self.partitions_to) {

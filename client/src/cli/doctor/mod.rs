@@ -14,7 +14,7 @@ use super::health::partition_problems;
 use super::output::{Failure, print_table};
 use crate::Error;
 use crate::admin::{Admin, ClusterDescription};
-use probe::Examined;
+use probe::{Examined, Reached};
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -58,9 +58,10 @@ struct Diagnosis {
 pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
     let mut findings = Vec::new();
     let reached = dial_given(&args, &mut findings).await?;
-    if reached {
+    if let Some(first) = reached.first() {
+        let cluster_id = first.cluster_id.as_deref();
         match args.admin.admin().await {
-            Ok(admin) => examine(&args, &admin, &mut findings).await,
+            Ok(admin) => examine(&args, &admin, cluster_id, &mut findings).await,
             Err(Failure::Failed(reason)) => {
                 let subject = "cluster".into();
                 let status = Status::Problem;
@@ -79,24 +80,37 @@ pub(super) async fn run(args: DoctorArgs) -> Result<(), Failure> {
     }
 }
 
-/// Dials every address that was given. Returns whether any answers.
-async fn dial_given(args: &DoctorArgs, findings: &mut Vec<Finding>) -> Result<bool, Failure> {
+/// Dials every address that was given. Returns those that answer.
+async fn dial_given(
+    args: &DoctorArgs,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Reached>, Failure> {
     let config = args.admin.connect.client_config();
     config.validate()?;
     let dialed = join_all(config.brokers.iter().map(|address| probe::dial(address, &config))).await;
-    for (address, result) in config.brokers.iter().zip(&dialed) {
-        let (status, detail) = match result {
-            Ok((_, took)) => {
-                (Status::Ok, format!("answers in {:.1} ms", took.as_secs_f64() * 1000.0))
+    let mut reached: Vec<Reached> = Vec::new();
+    for (address, result) in config.brokers.iter().zip(dialed) {
+        let first = reached.first().and_then(|first| first.cluster_id.clone());
+        let (status, detail) = match &result {
+            Ok(it) if first.is_some() && it.cluster_id != first => {
+                let other = it.cluster_id.as_deref().unwrap_or("unknown");
+                (Status::Problem, format!("it belongs to another cluster, {other}"))
             }
+            Ok(it) => (Status::Ok, it.detail()),
             Err(error) => (Status::Problem, error.to_string()),
         };
         findings.push(Finding { check: "given", subject: address.to_string(), status, detail });
+        reached.extend(result.ok());
     }
-    Ok(dialed.iter().any(Result::is_ok))
+    Ok(reached)
 }
 
-async fn examine(args: &DoctorArgs, admin: &Admin, findings: &mut Vec<Finding>) {
+async fn examine(
+    args: &DoctorArgs,
+    admin: &Admin,
+    cluster_id: Option<&str>,
+    findings: &mut Vec<Finding>,
+) {
     let described = match admin.describe_cluster().await {
         Ok(described) => described,
         Err(error) => return findings.push(failed("controller", &error)),
@@ -109,7 +123,7 @@ async fn examine(args: &DoctorArgs, admin: &Admin, findings: &mut Vec<Finding>) 
     let looks = described
         .brokers
         .iter()
-        .map(|broker| probe::examine(admin, broker, &described.cluster_id, args.http_port));
+        .map(|broker| probe::examine(admin, broker, cluster_id, args.http_port));
     let mut examined = join_all(looks).await;
     for one in &mut examined {
         findings.append(&mut one.findings);

@@ -38,21 +38,37 @@ pub(super) struct Examined {
     pub(super) version: Option<String>,
 }
 
-/// Dials an address; how long the greeting took.
-pub(super) async fn dial(
-    address: &str,
-    config: &ClientConfig,
-) -> Result<(Connection, Duration), Error> {
+/// A broker that answers.
+pub(super) struct Reached {
+    connection: Connection,
+    /// The cluster that it belongs to, if it says.
+    pub(super) cluster_id: Option<String>,
+    /// How long the greeting took.
+    took: Duration,
+}
+
+impl Reached {
+    pub(super) fn detail(&self) -> String {
+        format!("{} answers in {:.1} ms", self.connection.address(), self.took.as_secs_f64() * 1e3)
+    }
+}
+
+/// Dials an address.
+pub(super) async fn dial(address: &str, config: &ClientConfig) -> Result<Reached, Error> {
     let started = Instant::now();
     let connection = Connection::open(address, config).await?;
-    Ok((connection, started.elapsed()))
+    let took = started.elapsed();
+    let described = connection.send(&DescribeClusterRequest::default()).await;
+    let described = described.ok().filter(|answer| answer.error_code == ErrorCode::NONE);
+    let cluster_id = described.map(|answer| answer.cluster_id.to_string());
+    Ok(Reached { connection, cluster_id, took })
 }
 
 /// Looks at a broker where the cluster says that it is.
 pub(super) async fn examine(
     admin: &Admin,
     broker: &Broker,
-    cluster_id: &str,
+    cluster_id: Option<&str>,
     http_port: u16,
 ) -> Examined {
     let config = admin.cluster().config();
@@ -62,7 +78,7 @@ pub(super) async fn examine(
         examined.findings.push(Finding { check, subject: subject.clone(), status, detail });
     };
     let address = broker.address();
-    let (connection, took) = match dial(&address, config).await {
+    let reached = match dial(&address, config).await {
         Ok(reached) => reached,
         Err(error) => {
             let hint = hint(broker, &config.brokers);
@@ -70,11 +86,8 @@ pub(super) async fn examine(
             return examined;
         }
     };
-    match identify(&connection, broker.id, cluster_id).await {
-        Ok(()) => {
-            let detail = format!("{address} answers in {:.1} ms", took.as_secs_f64() * 1000.0);
-            note("address", Status::Ok, detail);
-        }
+    match identify(&reached, broker.id, cluster_id).await {
+        Ok(()) => note("address", Status::Ok, reached.detail()),
         Err(reason) => note("address", Status::Problem, format!("advertises {address}: {reason}")),
     }
     match admin.log_dirs(broker.id).await {
@@ -102,16 +115,15 @@ pub(super) async fn examine(
     if let Ok(page) = http::get(&http_address, "/", config.connect_timeout).await {
         examined.version = version(&page.body).map(str::to_owned);
     }
-    examined.apis = Some(connection.versions().clone());
+    examined.apis = Some(reached.connection.versions().clone());
     examined
 }
 
 /// Whether who answers is the broker that should.
-async fn identify(connection: &Connection, id: i32, cluster_id: &str) -> Result<(), String> {
-    let described = connection.send(&DescribeClusterRequest::default()).await;
-    let described = described.map_err(|error| error.to_string())?;
-    if described.error_code == ErrorCode::NONE && *described.cluster_id != *cluster_id {
-        let other = &described.cluster_id;
+async fn identify(reached: &Reached, id: i32, cluster_id: Option<&str>) -> Result<(), String> {
+    if let (Some(other), Some(ours)) = (reached.cluster_id.as_deref(), cluster_id)
+        && other != ours
+    {
         return Err(format!("there answers a broker of another cluster, {other}"));
     }
     // Only the broker itself answers this; another one tells its own id.
@@ -123,7 +135,7 @@ async fn identify(connection: &Connection, id: i32, cluster_id: &str) -> Result<
     };
     let request =
         DescribeConfigsRequest { resources: vec![resource], ..DescribeConfigsRequest::default() };
-    let answer = connection.send(&request).await.map_err(|error| error.to_string())?;
+    let answer = reached.connection.send(&request).await.map_err(|error| error.to_string())?;
     match answer.results.first() {
         Some(result) if result.error_code == ErrorCode::INVALID_REQUEST => {
             let said = result.error_message.as_deref().unwrap_or_default();
