@@ -65,6 +65,7 @@ enum Client {
 struct Task {
     brokers: String,
     topic: String,
+    /// Records, besides the first one, which is not measured.
     count: usize,
     value: Bytes,
 }
@@ -108,28 +109,41 @@ fn run(
         value: (0..size).map(|at| (at * 131 + at / 7 * 17) as u8).collect::<Vec<_>>().into(),
     };
     runtime.block_on(ours::create_topic(&task, options.partitions))?;
-    let produced = measured(|| match client {
+    let produced = match client {
         Client::Ours => runtime.block_on(ours::produce(task.clone())),
         Client::Callback => theirs::produce_with_callback(&task),
         Client::Future => runtime.block_on(theirs::produce_with_futures(task.clone())),
-    })?;
+    }?;
     table.add("produce", size, client, &task, produced);
-    let consumed = measured(|| match client {
+    let consumed = match client {
         Client::Ours => runtime.block_on(ours::consume(task.clone())),
         Client::Callback => theirs::consume_by_poll(&task, options.partitions),
-        Client::Future => runtime.block_on(theirs::consume_stream(task.clone(), options.partitions)),
-    })?;
+        Client::Future => {
+            runtime.block_on(theirs::consume_stream(task.clone(), options.partitions))
+        }
+    }?;
     table.add("consume", size, client, &task, consumed);
     runtime.block_on(ours::delete_topic(&task))
 }
 
-fn measured(run: impl FnOnce() -> Result<(), Failure>) -> Result<Cost, Failure> {
-    let (started, cpu) = (Instant::now(), cpu_time());
-    run()?;
-    Ok(Cost {
-        seconds: started.elapsed().as_secs_f64(),
-        cpu_seconds: (cpu_time() - cpu).as_secs_f64(),
-    })
+/// Runs from when the first record is through, so that finding the cluster and connecting to it do
+/// not count.
+struct Watch {
+    started: Instant,
+    cpu: Duration,
+}
+
+impl Watch {
+    fn start() -> Self {
+        Self { started: Instant::now(), cpu: cpu_time() }
+    }
+
+    fn stop(&self) -> Cost {
+        Cost {
+            seconds: self.started.elapsed().as_secs_f64(),
+            cpu_seconds: (cpu_time() - self.cpu).as_secs_f64(),
+        }
+    }
 }
 
 /// Processor time of this process so far, all threads.

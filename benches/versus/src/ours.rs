@@ -8,7 +8,7 @@ use synod_client::consumer::{Consumer, ConsumerConfig, Start};
 use synod_client::producer::{Producer, ProducerConfig, ProducerRecord};
 use synod_client::{ClientConfig, Cluster};
 
-use crate::{BATCH_SIZE, BUFFER_SIZE, Failure, LINGER_MS, OPEN_DELIVERIES, Task};
+use crate::{BATCH_SIZE, BUFFER_SIZE, Cost, Failure, LINGER_MS, OPEN_DELIVERIES, Task, Watch};
 
 async fn cluster(task: &Task) -> Result<Cluster, Failure> {
     Ok(Cluster::connect(ClientConfig::new([task.brokers.as_str()])).await?)
@@ -24,7 +24,7 @@ pub(crate) async fn delete_topic(task: &Task) -> Result<(), Failure> {
     Ok(Admin::new(cluster(task).await?).delete_topic(&task.topic).await?)
 }
 
-pub(crate) async fn produce(task: Task) -> Result<(), Failure> {
+pub(crate) async fn produce(task: Task) -> Result<Cost, Failure> {
     let config = ProducerConfig::default()
         .linger(Duration::from_millis(LINGER_MS))
         .batch_size(BATCH_SIZE)
@@ -33,10 +33,12 @@ pub(crate) async fn produce(task: Task) -> Result<(), Failure> {
     let topic: std::sync::Arc<str> = task.topic.as_str().into();
     // As a program would run: on a worker of the runtime, not on the thread that waits for it.
     let writing = tokio::spawn(async move {
+        let record = || ProducerRecord::new(topic.clone()).value(task.value.clone());
+        producer.send(record()).await?.await?;
+        let watch = Watch::start();
         let mut open = VecDeque::new();
         for _ in 0..task.count {
-            let record = ProducerRecord::new(topic.clone()).value(task.value.clone());
-            open.push_back(producer.send(record).await?);
+            open.push_back(producer.send(record()).await?);
             if open.len() >= OPEN_DELIVERIES
                 && let Some(oldest) = open.pop_front()
             {
@@ -46,16 +48,19 @@ pub(crate) async fn produce(task: Task) -> Result<(), Failure> {
         for delivery in open {
             delivery.await?;
         }
+        let cost = watch.stop();
         producer.close().await;
-        Ok::<(), Failure>(())
+        Ok::<_, Failure>(cost)
     });
     writing.await?
 }
 
-pub(crate) async fn consume(task: Task) -> Result<(), Failure> {
+pub(crate) async fn consume(task: Task) -> Result<Cost, Failure> {
     let mut consumer = Consumer::new(cluster(&task).await?, ConsumerConfig::default())?;
     consumer.assign_topic(&task.topic, Start::Beginning).await?;
     let reading = tokio::spawn(async move {
+        consumer.next().await?;
+        let watch = Watch::start();
         let (mut count, mut size) = (0, 0);
         while count < task.count {
             for record in consumer.poll(Duration::from_secs(1)).await? {
@@ -64,7 +69,7 @@ pub(crate) async fn consume(task: Task) -> Result<(), Failure> {
             }
         }
         assert_eq!(size, task.count * task.value.len());
-        Ok::<(), Failure>(())
+        Ok::<_, Failure>(watch.stop())
     });
     reading.await?
 }

@@ -47,7 +47,10 @@ fn median(rates: &[Rate], of: impl Fn(&Rate) -> f64) -> f64 {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| bytes | run | client | records/s | CPU-s/GB | ours is faster by | ours saves CPU by |")?;
+        writeln!(
+            f,
+            "| bytes | run | client | records/s | CPU-s/GB | ours is faster by | ours saves CPU by |"
+        )?;
         writeln!(f, "|---|---|---|---|---|---|---|")?;
         for ((size, kind), clients) in &self.runs {
             let summary = |rates: &[Rate]| {

@@ -15,7 +15,7 @@ use rdkafka::producer::{
 };
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::{BATCH_SIZE, BUFFER_SIZE, Failure, LINGER_MS, OPEN_DELIVERIES, Task};
+use crate::{BATCH_SIZE, BUFFER_SIZE, Cost, Failure, LINGER_MS, OPEN_DELIVERIES, Task, Watch};
 
 fn producing(task: &Task) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -61,9 +61,13 @@ impl ProducerContext for Count {
     }
 }
 
-pub(crate) fn produce_with_callback(task: &Task) -> Result<(), Failure> {
+pub(crate) fn produce_with_callback(task: &Task) -> Result<Cost, Failure> {
     let count = Count::default();
     let producer: BaseProducer<Count> = producing(task).create_with_context(count.clone())?;
+    let first = BaseRecord::<(), [u8]>::to(&task.topic).payload(&task.value[..]);
+    producer.send(first).map_err(|(error, _)| error)?;
+    producer.flush(Duration::from_secs(60))?;
+    let watch = Watch::start();
     for number in 0..task.count {
         let mut record = BaseRecord::<(), [u8]>::to(&task.topic).payload(&task.value[..]);
         while let Err((error, refused)) = producer.send(record) {
@@ -78,17 +82,20 @@ pub(crate) fn produce_with_callback(task: &Task) -> Result<(), Failure> {
         }
     }
     producer.flush(Duration::from_secs(60))?;
-    assert_eq!(count.0.load(Ordering::Relaxed), task.count);
-    Ok(())
+    assert_eq!(count.0.load(Ordering::Relaxed), task.count + 1);
+    Ok(watch.stop())
 }
 
 fn is_full(error: &KafkaError) -> bool {
     matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))
 }
 
-pub(crate) async fn produce_with_futures(task: Task) -> Result<(), Failure> {
+pub(crate) async fn produce_with_futures(task: Task) -> Result<Cost, Failure> {
     let producer: FutureProducer = producing(&task).create()?;
     let writing = tokio::spawn(async move {
+        let first = FutureRecord::<(), [u8]>::to(&task.topic).payload(&task.value[..]);
+        producer.send(first, Duration::from_secs(60)).await.map_err(|(error, _)| error)?;
+        let watch = Watch::start();
         let mut open = VecDeque::new();
         for _ in 0..task.count {
             let mut record = FutureRecord::<(), [u8]>::to(&task.topic).payload(&task.value[..]);
@@ -112,7 +119,7 @@ pub(crate) async fn produce_with_futures(task: Task) -> Result<(), Failure> {
         for delivery in open {
             delivery.await?.map_err(|(error, _)| error)?;
         }
-        Ok::<(), Failure>(())
+        Ok::<_, Failure>(watch.stop())
     });
     writing.await?
 }
@@ -125,9 +132,11 @@ fn beginning(task: &Task, partitions: i32) -> Result<TopicPartitionList, Failure
     Ok(list)
 }
 
-pub(crate) fn consume_by_poll(task: &Task, partitions: i32) -> Result<(), Failure> {
+pub(crate) fn consume_by_poll(task: &Task, partitions: i32) -> Result<Cost, Failure> {
     let consumer: BaseConsumer = consuming(task).create()?;
     consumer.assign(&beginning(task, partitions)?)?;
+    while consumer.poll(Duration::from_secs(1)).is_none() {}
+    let watch = Watch::start();
     let (mut count, mut size) = (0, 0);
     while count < task.count {
         if let Some(message) = consumer.poll(Duration::from_secs(1)) {
@@ -136,19 +145,21 @@ pub(crate) fn consume_by_poll(task: &Task, partitions: i32) -> Result<(), Failur
         }
     }
     assert_eq!(size, task.count * task.value.len());
-    Ok(())
+    Ok(watch.stop())
 }
 
-pub(crate) async fn consume_stream(task: Task, partitions: i32) -> Result<(), Failure> {
+pub(crate) async fn consume_stream(task: Task, partitions: i32) -> Result<Cost, Failure> {
     let consumer: StreamConsumer = consuming(&task).create()?;
     consumer.assign(&beginning(&task, partitions)?)?;
     let reading = tokio::spawn(async move {
+        consumer.recv().await?;
+        let watch = Watch::start();
         let mut size = 0;
         for _ in 0..task.count {
             size += consumer.recv().await?.payload().map_or(0, <[u8]>::len);
         }
         assert_eq!(size, task.count * task.value.len());
-        Ok::<(), Failure>(())
+        Ok::<_, Failure>(watch.stop())
     });
     reading.await?
 }
