@@ -76,6 +76,17 @@ impl Consumer {
         }
     }
 
+    /// Waits until nothing is being committed: an older commit that is sent again must not come
+    /// after a newer one.
+    pub(super) async fn finish_commit(&mut self) -> Result<(), Error> {
+        while self.commits.is_under_way
+            && let Some(outcome) = self.under_way.next().await
+        {
+            self.handle(outcome)?;
+        }
+        Ok(())
+    }
+
     /// Reads from what was fetched.
     fn read_ready(&mut self) -> Result<Vec<ConsumerRecord>, Error> {
         let mut records = Vec::new();

@@ -81,7 +81,8 @@ impl Membership {
 #[derive(Debug, Default)]
 pub(super) struct Commits {
     next: Option<Instant>,
-    is_under_way: bool,
+    /// One of the consumer's own is; nothing else is committed meanwhile.
+    pub(super) is_under_way: bool,
     /// What is known to be committed.
     done: BTreeMap<TopicPartition, i64>,
 }
@@ -241,6 +242,7 @@ impl Consumer {
         if offsets.is_empty() {
             return Ok(());
         }
+        self.finish_commit().await?;
         commit_all(coordinator, self.identity(), self.instance_id(), offsets.clone()).await?;
         self.commits.note(&offsets);
         Ok(())
@@ -315,6 +317,7 @@ impl Consumer {
         }
         if let State::LettingGo(gone) = &membership.state
             && membership.events.is_empty()
+            && !self.commits.is_under_way
         {
             let gone = gone.clone();
             membership.state = State::Committing(gone.clone());
