@@ -14,10 +14,13 @@ use crate::world::World;
 /// How the log of one group reads.
 #[derive(Debug, Default)]
 pub(crate) struct OffsetsLog {
-    /// Commits so far, by partition.
-    pub(crate) committed: BTreeMap<i32, i64>,
+    /// All commits in their order, by partition.
+    commits: BTreeMap<i32, Vec<i64>>,
     /// Who owns which partitions, by generation.
     generations: BTreeMap<i32, BTreeMap<Bytes, BTreeSet<i32>>>,
+    /// Commits of less than was committed before: the doing of a client that sends an older one
+    /// again after a newer one.
+    pub(crate) steps_back: Vec<String>,
     /// What must not be.
     pub(crate) faults: Vec<String>,
 }
@@ -39,6 +42,25 @@ impl OffsetsLog {
         log
     }
 
+    /// What holds in the end, by partition.
+    pub(crate) fn committed(&self) -> BTreeMap<i32, i64> {
+        let last = |commits: &Vec<i64>| commits.last().copied().unwrap_or(-1);
+        self.commits.iter().map(|(partition, commits)| (*partition, last(commits))).collect()
+    }
+
+    /// What was told of a partition, in this order, must have been committed in this order: no
+    /// answer is out of date, and nothing that was told is lost.
+    pub(crate) fn check_told(&mut self, partition: i32, told: &[i64]) {
+        let mut commits = self.commits.get(&partition).into_iter().flatten().peekable();
+        for offset in told {
+            while commits.next_if(|commit| *commit != offset).is_some() {}
+            if commits.peek().is_none() {
+                let fault = format!("partition {partition}: {offset} was told out of its turn");
+                return self.faults.push(fault);
+            }
+        }
+    }
+
     /// Generations that were assigned.
     pub(crate) fn generations(&self) -> usize {
         self.generations.len()
@@ -50,10 +72,15 @@ impl OffsetsLog {
             return;
         };
         let value = OffsetCommitValue::decode(value).expect("a committed offset");
-        let before = self.committed.insert(partition, value.offset);
+        let commits = self.commits.entry(partition).or_default();
+        let before = commits.last().copied();
+        commits.push(value.offset);
         if let Some(before) = before.filter(|before| *before > value.offset) {
             let (at, now) = (record.offset, value.offset);
-            self.faults.push(format!("{at}: partition {partition} goes from {before} to {now}"));
+            let newest = self.generations.last_key_value();
+            self.steps_back.push(format!(
+                "{at}: partition {partition} goes from {before} to {now} after {newest:?}"
+            ));
         }
     }
 
