@@ -1,5 +1,6 @@
 //! DescribeCluster: the brokers, for tools.
 
+use serde::Serialize;
 use synod_wire::messages::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
@@ -9,6 +10,7 @@ use super::metadata::{address, controller_id, listed};
 use super::operations::CLUSTER_OPERATIONS;
 use crate::config::HostPort;
 use crate::context::Context;
+use crate::metadata::record::Listener;
 use crate::metadata::{BrokerId, MetadataImage};
 
 /// The endpoint types of the request: ordinary listeners, and those of dedicated controllers.
@@ -60,8 +62,50 @@ fn answer(
         brokers: brokers.collect(),
         ..DescribeClusterResponse::default()
     };
+    if request.synod {
+        response.synod = registered(image, own);
+    }
     if request.include_cluster_authorized_operations {
         response.cluster_authorized_operations = CLUSTER_OPERATIONS;
     }
     response
+}
+
+/// All that is known of a broker, for Synod's own tools.
+#[derive(Serialize)]
+struct Registered<'a> {
+    id: u32,
+    /// Where clients reach it.
+    kafka: String,
+    peer: Option<String>,
+    http: Option<String>,
+    rack: Option<&'a str>,
+    /// How many times its data directory has been started.
+    start: u64,
+    incarnation: String,
+    /// The controller hears nothing from it.
+    lost: bool,
+}
+
+/// All registered brokers as JSON, those included that are lost.
+fn registered(image: &MetadataImage, own: &(BrokerId, HostPort)) -> Str {
+    let brokers = image.brokers().map(|broker| {
+        let (host, port) = address(broker, own);
+        let other = |listener| {
+            let endpoint = broker.endpoint(listener)?;
+            Some(format!("{}:{}", endpoint.host.as_deref()?, endpoint.port))
+        };
+        Registered {
+            id: broker.id.0,
+            kafka: format!("{host}:{port}"),
+            peer: other(Listener::Peer),
+            http: other(Listener::Http),
+            rack: broker.rack.as_deref(),
+            start: broker.start,
+            incarnation: broker.incarnation.to_string(),
+            lost: broker.lost,
+        }
+    });
+    let brokers: Vec<Registered<'_>> = brokers.collect();
+    serde_json::to_string(&brokers).unwrap_or_default().into()
 }

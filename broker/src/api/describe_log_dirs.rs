@@ -1,15 +1,21 @@
-//! DescribeLogDirs: how much room partitions take in the data directory, and how much there is.
+//! DescribeLogDirs: how much room partitions take in the data directory, and how much there is; for
+//! Synod's own tools also where each replica stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+use synod_log::key::PartitionKey;
 use synod_wire::messages::describe_log_dirs::{
     DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsRequest,
     DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 use synod_wire::{RequestHeader, Str};
+use tokio::sync::oneshot;
 
 use crate::context::Context;
+use crate::control::METADATA_KEY;
+use crate::metadata::TopicImage;
+use crate::shard::ShardRequest;
 
 /// No number is known.
 const UNKNOWN_SIZE: i64 = -1;
@@ -20,22 +26,30 @@ pub(crate) async fn handle(
     request: DescribeLogDirsRequest,
 ) -> DescribeLogDirsResponse {
     let wanted = Wanted::of(request.topics);
+    let mut standing = if request.synod { standing(context).await } else { HashMap::new() };
     let image = context.image();
     let mut topics = BTreeMap::<Str, Vec<DescribeLogDirsPartition>>::new();
     for (id, hosted) in context.partitions().all().iter() {
         // A partition without a topic is being deleted.
         let Some(topic) = image.topic_by_id(*id) else { continue };
         for (index, view) in hosted.iter() {
+            let synod = standing.remove(&view.key()).unwrap_or_default();
             let index = i32::try_from(*index).unwrap_or(i32::MAX);
             if wanted.contains(&topic.name, index) {
                 let partition = DescribeLogDirsPartition {
                     partition_index: index,
                     partition_size: i64::try_from(view.log().size()).unwrap_or(i64::MAX),
+                    synod,
                     ..DescribeLogDirsPartition::default()
                 };
                 topics.entry(Str::from(&*topic.name)).or_default().push(partition);
             }
         }
+    }
+    if let Some(synod) = standing.remove(&METADATA_KEY) {
+        let name = Str::from(&*TopicImage::metadata_log().name);
+        let partition = DescribeLogDirsPartition { synod, ..DescribeLogDirsPartition::default() };
+        topics.insert(name, vec![partition]);
     }
     let topics = topics.into_iter().map(|(name, mut partitions)| {
         partitions.sort_by_key(|partition| partition.partition_index);
@@ -52,6 +66,25 @@ pub(crate) async fn handle(
         ..DescribeLogDirsResult::default()
     };
     DescribeLogDirsResponse { results: vec![result], ..DescribeLogDirsResponse::default() }
+}
+
+/// Where all replicas of this broker stand, as JSON.
+async fn standing(context: &Context) -> HashMap<PartitionKey, Str> {
+    let mut answers = Vec::new();
+    for shard in context.broker().shards() {
+        let (reply, answer) = oneshot::channel();
+        if shard.send(ShardRequest::Describe { reply }).await {
+            answers.push(answer);
+        }
+    }
+    let mut standing = HashMap::new();
+    for answer in answers {
+        // A shard that stops answers no more.
+        for (key, status) in answer.await.unwrap_or_default() {
+            standing.insert(key, serde_json::to_string(&status).unwrap_or_default().into());
+        }
+    }
+    standing
 }
 
 /// Which partitions a client wants to hear of.

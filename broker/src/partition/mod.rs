@@ -15,6 +15,7 @@ mod in_sync;
 mod outputs;
 mod payload;
 mod produce;
+mod status;
 mod storing;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ pub(crate) use effects::{Effects, Outgoing, Resignation};
 use in_sync::InSync;
 use payload::InHand;
 use produce::Waiting;
+pub(crate) use status::ReplicaStatus;
 use storing::Mark;
 pub(crate) use upkeep::{first_batch_base, log_config, replica_config};
 pub(crate) use view::PartitionView;

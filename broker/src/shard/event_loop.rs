@@ -20,12 +20,12 @@ use super::ticks::Clock;
 use super::unwritten::Unwritten;
 use super::{ShardRequest, TrimError};
 use crate::broker::Broker;
-use crate::control::Control;
+use crate::control::{Control, METADATA_KEY};
 use crate::limits::{REPLICA_TICK, SHARD_TURN};
 use crate::metadata::ImageReader;
 use crate::partition::{
     AppendError, AppendRequest, Effects, Outgoing, Partition, PartitionError, PendingAppend,
-    Produced,
+    Produced, ReplicaStatus,
 };
 use crate::peers::{Contacts, Links, PartitionMessage};
 
@@ -139,6 +139,7 @@ impl Shard {
                     ShardRequest::Append(request) => appends.push(request),
                     ShardRequest::Trim { key, before, reply } => self.trim(key, before, reply)?,
                     ShardRequest::Group { key, request } => self.group_request(key, request),
+                    ShardRequest::Describe { reply } => self.describe(reply),
                     ShardRequest::Peer { from, messages, share } => {
                         self.hear(from, messages)?;
                         drop(share);
@@ -251,6 +252,14 @@ impl Shard {
         // A client that is gone does not wait for its answer.
         let _ = reply.send(outcome);
         Ok(())
+    }
+
+    fn describe(&mut self, reply: oneshot::Sender<Vec<(PartitionKey, ReplicaStatus)>>) {
+        let own = self.control.as_mut().map(|control| control.partition().status());
+        let data = self.partitions.iter().map(|(key, partition)| (*key, partition.status()));
+        // Whoever asked may be gone.
+        let _ =
+            reply.send(own.map(|status| (METADATA_KEY, status)).into_iter().chain(data).collect());
     }
 
     /// Hands messages of another broker's replicas to those of this shard. It may not have heard of

@@ -19,7 +19,7 @@ use synod_paxos::NodeId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::groups::GroupRequest;
-use crate::partition::AppendRequest;
+use crate::partition::{AppendRequest, ReplicaStatus};
 use crate::peers::{InboundShare, PartitionMessage};
 
 pub(crate) use event_loop::{Shard, ShardParts, Storage, unix_time_ms};
@@ -40,6 +40,8 @@ pub(crate) enum ShardRequest {
     Peer { from: NodeId, messages: Vec<PartitionMessage>, share: InboundShare },
     /// A request to the coordinator of the groups of one partition of the offsets topic.
     Group { key: PartitionKey, request: GroupRequest },
+    /// Tell where all replicas of this shard stand, the metadata group's included.
+    Describe { reply: oneshot::Sender<Vec<(PartitionKey, ReplicaStatus)>> },
     /// Sync everything, close all partitions and end the loop.
     Stop { reply: oneshot::Sender<()> },
 }

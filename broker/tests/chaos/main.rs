@@ -9,17 +9,23 @@
 mod support;
 
 mod aimed;
+mod answers;
 mod cluster;
+mod costs;
+mod damage;
 mod disk;
 mod failover;
 mod figures;
 mod follower;
+mod frames;
 mod groups;
 mod look;
 mod outage;
 mod power_cut;
 mod probe;
+mod scrape;
 mod suite;
+mod tamper;
 
 use std::env;
 use std::time::Duration;

@@ -18,6 +18,7 @@ mod cluster;
 mod configs;
 mod groups;
 mod leaders;
+mod quorum;
 mod records;
 mod topics;
 
@@ -29,6 +30,7 @@ use crate::{Cluster, Error};
 pub use cluster::{ClusterDescription, LogDir, ReplicaSize};
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
 pub use groups::{GroupDescription, GroupMember, ListedGroup};
+pub use quorum::{Ballot, RegisteredBroker, ReplicaRole, ReplicaStanding};
 pub use topics::{CreatedTopic, NewTopic};
 
 /// Administers a cluster. Cheap to clone.

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::cluster_quorum;
 use super::connect::AdminArgs;
 use super::health;
 use super::output::{Failure, print, print_table, shown};
@@ -13,6 +14,10 @@ use crate::admin::LogDir;
 pub enum ClusterCommand {
     /// Show the cluster's id, controller, brokers and disk use
     Info(InfoArgs),
+    /// Show every broker that was ever registered: addresses, starts, what it holds and leads
+    Brokers(BrokersArgs),
+    /// Show each replica's role, ballots, ends and lag
+    Paxos(PaxosArgs),
     /// Say whether every broker answers and every partition is whole; the exit code says it too
     Health(HealthArgs),
 }
@@ -20,6 +25,22 @@ pub enum ClusterCommand {
 /// Arguments of `cluster health`.
 #[derive(Debug, Args)]
 pub struct HealthArgs {
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
+}
+
+/// Arguments of `cluster brokers`.
+#[derive(Debug, Args)]
+pub struct BrokersArgs {
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
+}
+
+/// Arguments of `cluster paxos`.
+#[derive(Debug, Args)]
+pub struct PaxosArgs {
+    /// Show this topic only; the metadata group's own is __cluster_metadata
+    pub topic: Option<String>,
     #[command(flatten)]
     pub(super) admin: AdminArgs,
 }
@@ -34,6 +55,8 @@ pub struct InfoArgs {
 pub(super) async fn run(command: ClusterCommand) -> Result<(), Failure> {
     match command {
         ClusterCommand::Info(args) => info(args).await,
+        ClusterCommand::Brokers(args) => cluster_quorum::brokers(args).await,
+        ClusterCommand::Paxos(args) => cluster_quorum::paxos(args).await,
         ClusterCommand::Health(args) => health::run(args).await,
     }
 }

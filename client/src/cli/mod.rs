@@ -5,6 +5,7 @@
 
 mod apply;
 mod cluster;
+mod cluster_quorum;
 mod connect;
 mod consume;
 mod doctor;

@@ -261,7 +261,8 @@ async fn log_dirs_tell_the_room_there_is() {
         };
         for version in 1..=4 {
             let topic = DescribableLogDirTopic { topic: text("nope"), partitions: vec![0] };
-            let request = DescribeLogDirsRequest { topics: Some(vec![topic]) };
+            let request =
+                DescribeLogDirsRequest { topics: Some(vec![topic]), ..Default::default() };
             let response: DescribeLogDirsResponse = call(context, handler, version, request).await;
             let [result] = &response.results[..] else { panic!("{response:?}") };
             assert_eq!(&*result.log_dir, directory.path().to_str().unwrap());

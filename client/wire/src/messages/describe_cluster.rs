@@ -17,6 +17,8 @@ structs! {
         endpoint_type: i8 => 1.., default 1;
         /// Whether to list brokers that are not alive too.
         include_fenced_brokers: bool => 2..;
+        /// Synod's own: tell all that is known of each broker.
+        synod: bool => 0.., tag 21337;
     }
 
     /// The answer to [`DescribeClusterRequest`].
@@ -37,6 +39,8 @@ structs! {
         brokers: Vec<DescribeClusterBroker> => 0..;
         /// What the client may do to the cluster, as bits; `i32::MIN` when not asked for.
         cluster_authorized_operations: i32 => 0.., default i32::MIN;
+        /// Synod's own: all brokers that were ever registered, as JSON; only when asked for.
+        synod: Str => 0.., tag 21337;
     }
 
     /// One broker.

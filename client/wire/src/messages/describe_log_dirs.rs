@@ -13,6 +13,8 @@ structs! {
     struct DescribeLogDirsRequest {
         /// The topics wanted; null: all.
         topics: Option<Vec<DescribableLogDirTopic>> => 1..;
+        /// Synod's own: tell where each replica stands, the metadata group's included.
+        synod: bool => 2.., tag 21337;
     }
 
     /// One topic asked about.
@@ -43,6 +45,8 @@ structs! {
         offset_lag: i64 => 1..;
         /// Whether it is a copy being made to move the partition to another directory.
         is_future_key: bool => 1..;
+        /// Synod's own: where the replica stands, as JSON; only when asked for.
+        synod: Str => 2.., tag 21337;
     }
 
     /// One data directory.

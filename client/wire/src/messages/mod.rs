@@ -4,6 +4,9 @@
 //! what a version does not have is passed over when writing and has its default after reading.
 //! The modules declare fields up to the newest version of Kafka;
 //! [`Message::VERSIONS`](crate::Message::VERSIONS) says how far this crate speaks them.
+//!
+//! Fields called `synod` are our own: tagged fields, which others pass over, with a number (21337)
+//! far from those that Kafka gives out one by one. A broker answers them only to whoever asks.
 
 use std::ops::RangeInclusive;
 

@@ -30,11 +30,17 @@ fn field_names(text: &str) -> Vec<&str> {
         }
         start = index + 1;
     }
-    // Theirs keeps unknown tags, and lacks or renames two fields of an API that is not released.
+    // Theirs keeps unknown tags by number, such as our own, and lacks or renames two fields of an
+    // API that is not released.
     names.retain(|name| {
         !matches!(
             *name,
-            "unknown_tagged_fields" | "enable_2_pc" | "enable_2pc" | "keep_prepared_txn"
+            "unknown_tagged_fields"
+                | "synod"
+                | "21337"
+                | "enable_2_pc"
+                | "enable_2pc"
+                | "keep_prepared_txn"
         )
     });
     names
