@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,45 @@ fn says(broker: &Broker, words: &[&str]) {
     }
 }
 
+/// Records in a topic with three replicas.
+struct Kept {
+    written: u32,
+}
+
+impl Kept {
+    fn write(broker: &Broker) -> Kept {
+        synod(broker, &["topic", "create", "kept", "-r", "3"], "");
+        let mut kept = Kept { written: 0 };
+        kept.add(broker);
+        kept
+    }
+
+    fn add(&mut self, broker: &Broker) {
+        let lines: String = (self.written..self.written + 10).map(|it| format!("{it}\n")).collect();
+        synod(broker, &["produce", "kept"], &lines);
+        self.written += 10;
+    }
+
+    /// The cluster serves as ever: it takes more, and has kept everything, in order.
+    fn check(&mut self, broker: &Broker) {
+        self.add(broker);
+        let expected: String = (0..self.written).map(|it| format!("{it}\n")).collect();
+        assert_eq!(synod(broker, &["consume", "kept", "-e"], ""), expected);
+    }
+}
+
+/// Runs a command of the client; it must work.
+fn synod(broker: &Broker, args: &[&str], input: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_synod"));
+    command.args(args).args(["-b", broker.kafka()]).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
 fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     for entry in fs::read_dir(from).expect("a directory") {
@@ -110,6 +150,7 @@ fn copy_tree(from: &Path, to: &Path) {
 fn a_lost_directory_never_votes_and_both_sides_say_so() {
     let place = Place::new();
     let mut brokers = place.start_all();
+    let mut records = Kept::write(&brokers[0]);
     brokers[2].kill();
     let kept = place.dir("kept");
     fs::rename(place.dir("3"), &kept).expect("moved away");
@@ -118,16 +159,19 @@ fn a_lost_directory_never_votes_and_both_sides_say_so() {
         &["data was lost or the node id is taken", "must not vote"],
     );
     says(&brokers[0], &["node 3 comes with data directory", "must not vote"]);
+    records.check(&brokers[0]);
     // With its data back it is welcome.
     fs::remove_dir_all(place.dir("3")).expect("removed");
     fs::rename(&kept, place.dir("3")).expect("moved back");
     brokers[2] = place.start(3);
+    records.check(&brokers[2]);
 }
 
 #[test]
 fn a_copied_directory_is_refused_under_any_id() {
     let place = Place::new();
     let mut brokers = place.start_all();
+    let mut records = Kept::write(&brokers[0]);
     brokers[2].kill();
     let copy = place.dir("copy");
     copy_tree(&place.dir("3"), &copy);
@@ -140,21 +184,101 @@ fn a_copied_directory_is_refused_under_any_id() {
     );
     says(&brokers[0], &["node 3", "two brokers run with one node id", "refused"]);
     assert!(brokers.iter_mut().all(Broker::is_running));
+    records.check(&brokers[0]);
 }
 
 #[test]
 fn two_brokers_with_one_node_id() {
     let place = Place::new();
     let mut brokers = place.start_all();
+    let mut records = Kept::write(&brokers[1]);
     let second = place.try_start(1, &place.dir("second"), &["--peer-listen", "127.0.0.1:0"]);
     refused(second, &["node 1", "the node id is taken", "must not vote"]);
     assert!(brokers.iter_mut().all(Broker::is_running));
+    records.check(&brokers[1]);
+}
+
+#[test]
+fn a_broker_of_another_cluster() {
+    let place = Place::new();
+    drop(place.start_all());
+    for node in ["1", "2", "3"] {
+        fs::rename(place.dir(node), place.dir(&format!("old-{node}"))).expect("moved away");
+    }
+    // A second cluster, of the same list.
+    let mut brokers = place.start_all();
+    let mut records = Kept::write(&brokers[0]);
+    brokers[2].kill();
+    let started = place.try_start(3, &place.dir("old-3"), &[]);
+    refused(started, &["belongs to cluster", "wrong address or data directory"]);
+    says(&brokers[0], &["node 3 belongs to cluster", "wrong address or data directory"]);
+    records.check(&brokers[0]);
+    brokers[2] = place.start(3);
+    records.check(&brokers[2]);
+}
+
+/// A frame as another version of the protocol would make it.
+fn frame_of_version(version: u8) -> Vec<u8> {
+    let header = b"nothing that this version understands";
+    let mut frame = (10 + header.len() as u32).to_be_bytes().to_vec();
+    frame.extend([0; 4]);
+    frame.extend([version, 1]);
+    frame.extend((header.len() as u32).to_be_bytes());
+    frame.extend(header);
+    let crc = crc32fast::hash(&[&frame[..4], &frame[8..]].concat());
+    frame[4..8].copy_from_slice(&crc.to_be_bytes());
+    frame
+}
+
+/// Answers everybody at an address in another version, until the test ends.
+fn answer_in_version(address: &str, version: u8) {
+    let deadline = Instant::now() + PATIENCE;
+    let listener = loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => break listener,
+            Err(error) => assert!(Instant::now() < deadline, "{address}: {error}"),
+        }
+    };
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.expect("a connection");
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(&frame_of_version(version));
+        }
+    });
+}
+
+#[test]
+fn brokers_of_another_protocol_version() {
+    let place = Place::new();
+    let mut brokers = place.start_all();
+    let mut records = Kept::write(&brokers[0]);
+    // One that dials …
+    let mut socket = TcpStream::connect(&place.addresses[0]).expect("a connection");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    socket.write_all(&frame_of_version(9)).expect("sent");
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).expect("answered and closed");
+    assert_ne!(answer[8], 9, "the answer's version is that of the broker");
+    says(&brokers[0], &["version 9 of the brokers' protocol", "this build speaks"]);
+    // … and one that is dialed.
+    brokers[2].kill();
+    answer_in_version(&place.addresses[2], 7);
+    says(&brokers[0], &["node 3 at", "version 7 of the brokers' protocol", "this build speaks"]);
+    records.check(&brokers[0]);
+    // A broker that finds nobody else does not start.
+    let place = Place::new();
+    answer_in_version(&place.addresses[0], 7);
+    answer_in_version(&place.addresses[1], 7);
+    let started = place.try_start(3, &place.dir("3"), &[]);
+    refused(started, &["version 7 of the brokers' protocol", "this build speaks"]);
 }
 
 #[test]
 fn another_cluster_list() {
     let place = Place::new();
     let mut brokers = place.start_all();
+    let mut records = Kept::write(&brokers[0]);
     brokers[2].kill();
     let moved = place.list().replace(&place.addresses[0], "localhost:9");
     // Its second peer differs, its first is nobody: no majority has its list.
@@ -164,6 +288,7 @@ fn another_cluster_list() {
     let fewer = place.list().replace("1@", "4@");
     let started = place.try_start(3, &place.dir("3"), &["--cluster", &fewer]);
     refused(started, &["belongs to a cluster of other nodes", "correct the list"]);
+    records.check(&brokers[0]);
     brokers[2] = place.start(3);
 }
 
