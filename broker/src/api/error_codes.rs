@@ -81,7 +81,7 @@ pub(crate) fn of_append_error(error: AppendError) -> ErrorCode {
 pub(crate) fn of_log_error(error: &LogError) -> ErrorCode {
     match error {
         LogError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
-        // Not a retriable code: no other broker can help, and a consumer that is told decides
+        // Not a retriable code: where no other broker can help, a consumer that is told decides
         // itself whether to step over the damage.
         LogError::Corrupt { .. } => ErrorCode::CORRUPT_MESSAGE,
         _ => ErrorCode::KAFKA_STORAGE_ERROR,

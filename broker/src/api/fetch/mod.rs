@@ -5,6 +5,7 @@ mod session;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use synod_log::LogError;
 use synod_wire::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
 };
@@ -202,7 +203,10 @@ async fn read(
         }
         Err(error) => {
             tracing::warn!(partition = %view.key(), from, %error, "cannot read");
-            Err(of_log_error(&error))
+            // Others hold it and will lead in a moment, while this replica is repaired: a code
+            // after which clients ask again.
+            let heals = matches!(error, LogError::Corrupt { .. }) && view.in_sync_count() > 1;
+            Err(if heals { ErrorCode::KAFKA_STORAGE_ERROR } else { of_log_error(&error) })
         }
     }
 }

@@ -165,6 +165,49 @@ fn resignations_and_nominations_move_leaders() {
     assert_eq!(world.partition(1, 0).leader, leader);
 }
 
+/// What a controller remembers of resignations and of its own moves is gone with it.
+#[test]
+fn the_next_controller_is_told_again_and_moves_leaders_all_the_same() {
+    let mut world = World::running(3);
+    world.create("t", 3, 3);
+    world.pass(120);
+    let first = world.controller().unwrap();
+    let leader = others(&world)[0];
+    let topic = world.image(leader).topic("t").unwrap().id;
+    let index = (0..3).find(|at| world.partition(leader, *at).leader == BrokerId(leader)).unwrap();
+    let round = world.partition(leader, index).round;
+    let resign = || {
+        let reason = ResignReason::PromisesMissing;
+        let partitions = vec![(topic, index as u32, round, reason)];
+        Ask::Resign(Resign { broker: BrokerId(leader), partitions })
+    };
+    // It is told, and dies before it has done anything about it.
+    world.isolate(first);
+    world.ask(leader, resign());
+    world.kill(first);
+    world.heal();
+    world.pass(60);
+    let second = world.controller().expect("another controller");
+    // The shard says it again for as long as it holds.
+    let mut answer = world.ask(leader, resign());
+    world.pass(4);
+    assert_eq!(outcome(&mut answer), Ok(Answer::Done(Ok(()))));
+    let moved = world.partition(leader, index);
+    assert!(moved.leader != BrokerId(leader) && moved.round > round, "{moved:?}");
+    // The first one's partitions were moved by the second; when it is back, it gets them again.
+    world.start(first);
+    world.pass(120);
+    world.check_agreement();
+    let own = (0..3).find(|at| world.partition(second, *at).replicas[0] == BrokerId(first));
+    let own = own.expect("each is preferred once");
+    let now = world.partition(second, own);
+    let led = LedPartition { topic, partition: own as u32, round: now.round };
+    let nominate = ReturnLeadership { broker: now.leader, partitions: vec![led] };
+    world.ask(now.leader.0, Ask::ReturnLeadership(nominate));
+    world.pass(4);
+    assert_eq!(world.partition(second, own).leader, BrokerId(first));
+}
+
 #[test]
 fn nobody_speaks_for_another_broker() {
     let mut world = World::running(3);
