@@ -169,12 +169,12 @@ fn resignations_and_nominations_move_leaders() {
 #[test]
 fn the_next_controller_is_told_again_and_moves_leaders_all_the_same() {
     let mut world = World::running(3);
-    world.create("t", 3, 3);
+    world.create("t", 9, 3);
     world.pass(120);
     let first = world.controller().unwrap();
     let leader = others(&world)[0];
     let topic = world.image(leader).topic("t").unwrap().id;
-    let index = (0..3).find(|at| world.partition(leader, *at).leader == BrokerId(leader)).unwrap();
+    let index = (0..9).find(|at| world.partition(leader, *at).leader == BrokerId(leader)).unwrap();
     let round = world.partition(leader, index).round;
     let resign = || {
         let reason = ResignReason::PromisesMissing;
@@ -198,7 +198,7 @@ fn the_next_controller_is_told_again_and_moves_leaders_all_the_same() {
     world.start(first);
     world.pass(120);
     world.check_agreement();
-    let own = (0..3).find(|at| world.partition(second, *at).replicas[0] == BrokerId(first));
+    let own = (0..9).find(|at| world.partition(second, *at).replicas[0] == BrokerId(first));
     let own = own.expect("each is preferred once");
     let now = world.partition(second, own);
     let led = LedPartition { topic, partition: own as u32, round: now.round };
