@@ -17,6 +17,7 @@
 mod claim;
 mod enrolment;
 mod meta;
+mod sheet;
 #[cfg(test)]
 mod tests;
 

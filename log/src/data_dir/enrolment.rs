@@ -16,9 +16,8 @@
 //! The lines from `cluster` on are there once a cluster of several brokers has formed. The checksum
 //! covers everything before its line. It is written anew, by rename, at each start.
 
-use std::str::FromStr;
-
 use super::meta::MetaError;
+use super::sheet::{self, field};
 use crate::identity::{DirectoryId, Member, Membership};
 
 const TITLE: &str = "# Synod data directory: its id and its cluster";
@@ -54,21 +53,13 @@ impl Enrolment {
                 text.push_str(&format!("member {node_id} {directory}\n"));
             }
         }
-        let crc = crc32fast::hash(text.as_bytes());
-        format!("{text}crc32 {crc:08x}\n")
+        sheet::seal(&text)
     }
 
     pub(super) fn decode(content: &[u8]) -> Result<Self, MetaError> {
         let damaged = MetaError::Damaged;
-        let text = std::str::from_utf8(content).map_err(|_| damaged("not text"))?;
-        let mut lines = text.lines();
-        if lines.next() != Some(TITLE) {
-            return Err(damaged("not the id of a data directory"));
-        }
-        let format: u32 = field(lines.next(), "format").ok_or(damaged("no format"))?;
-        if format > Self::FORMAT {
-            return Err(MetaError::Newer(format));
-        }
+        let other = "not the id of a data directory";
+        let (text, _, mut lines) = sheet::open(content, TITLE, other, Self::FORMAT)?;
         let directory = field(lines.next(), "directory").ok_or(damaged("no directory id"))?;
         let node_id = field(lines.next(), "node").ok_or(damaged("no node"))?;
         let starts = field(lines.next(), "starts").ok_or(damaged("no starts"))?;
@@ -99,10 +90,6 @@ impl Enrolment {
 fn member(line: &str) -> Option<Member> {
     let (node_id, directory) = line.strip_prefix("member ")?.split_once(' ')?;
     Some(Member { node_id: node_id.parse().ok()?, directory: directory.parse().ok()? })
-}
-
-fn field<T: FromStr>(line: Option<&str>, name: &str) -> Option<T> {
-    line?.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()
 }
 
 #[cfg(test)]

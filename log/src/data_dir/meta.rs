@@ -8,11 +8,9 @@
 //! crc32 1c291ca3
 //! ```
 //!
-//! The checksum covers everything before its line. Text, so that a person can tell directories
-//! apart. Format 1 had no enrolment beside it.
+//! The checksum covers everything before its line. Format 1 had no enrolment beside it.
 
-use std::str::FromStr;
-
+use super::sheet::{self, field};
 use crate::identity::{ClusterId, Identity};
 
 const TITLE: &str = "# Synod data directory";
@@ -50,32 +48,19 @@ impl Meta {
         let Identity { cluster_id, node_id } = self.identity;
         let format = self.format;
         let text = format!("{TITLE}\nformat {format}\ncluster {cluster_id}\nnode {node_id}\n");
-        let crc = crc32fast::hash(text.as_bytes());
-        format!("{text}crc32 {crc:08x}\n")
+        sheet::seal(&text)
     }
 
     pub(super) fn decode(content: &[u8]) -> Result<Self, MetaError> {
         let damaged = MetaError::Damaged;
-        let text = std::str::from_utf8(content).map_err(|_| damaged("not text"))?;
-        let mut lines = text.lines();
-        if lines.next() != Some(TITLE) {
-            return Err(damaged("not the description of a data directory"));
-        }
-        // A newer format may say everything else differently, checksum included.
-        let format: u32 = field(lines.next(), "format").ok_or(damaged("no format"))?;
-        if format > Self::FORMAT {
-            return Err(MetaError::Newer(format));
-        }
+        let other = "not the description of a data directory";
+        let (text, format, mut lines) = sheet::open(content, TITLE, other, Self::FORMAT)?;
         let cluster_id: ClusterId = field(lines.next(), "cluster").ok_or(damaged("no cluster"))?;
         let node_id = field(lines.next(), "node").ok_or(damaged("no node"))?;
         let meta = Self { identity: Identity { cluster_id, node_id }, format };
         // There is one way to write it, so this compares the checksum and all else.
         if meta.encode() == text { Ok(meta) } else { Err(damaged("the checksum does not match")) }
     }
-}
-
-fn field<T: FromStr>(line: Option<&str>, name: &str) -> Option<T> {
-    line?.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()
 }
 
 #[cfg(test)]
