@@ -77,7 +77,7 @@ impl Log {
         last.wipe(extent.size..old_size.max(extent.size)).map_err(io(last))?;
         for segment in std::mem::take(&mut self.rolled) {
             if sealed.iter().any(|s| Arc::ptr_eq(s, &segment)) {
-                segment.file().and_then(|f| f.sync()).map_err(io(&segment))?;
+                segment.sync().map_err(io(&segment))?;
                 self.upkeep.queue_seal(&segment);
             }
         }

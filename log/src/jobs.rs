@@ -63,9 +63,9 @@ impl SyncJob {
             storage.sync_dir(dir).map_err(LogError::io(dir))?;
         }
         for segment in &self.segments {
-            let mut synced = segment.file().and_then(|f| f.sync());
+            let mut synced = segment.sync();
             if is_planted(PlantedBug::SyncRetried) {
-                synced = synced.or_else(|_| segment.file().and_then(|f| f.sync()));
+                synced = synced.or_else(|_| segment.sync());
             }
             synced.map_err(LogError::io(segment.path()))?;
         }

@@ -346,7 +346,7 @@ impl Log {
         if !self.sync_before_append {
             return Ok(());
         }
-        if let Err(error) = self.active.file().and_then(|f| f.sync()) {
+        if let Err(error) = self.active.sync() {
             let path = self.active.path().to_owned();
             return Err(self.poison(error, &path));
         }

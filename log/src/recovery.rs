@@ -142,7 +142,8 @@ pub(crate) fn open(
         sync: None,
         next_sync_id: 0,
         sync_before_append: true,
-        stored_epoch_count: epochs.entries().len(),
+        // What was written and not synced before is in memory only, or on the device, or neither.
+        stored_epoch_count: epochs.entries().partition_point(|e| e.start < durable_end),
         epochs,
         epochs_file: Arc::new(epochs_file),
         start_file: Arc::new(start_file),

@@ -65,6 +65,9 @@ pub(crate) struct Segment {
     /// Up to here the file may hold old bytes beyond `prepared_end`: zeros written over them must
     /// be durable before a batch follows.
     stale_end: AtomicU64,
+    /// A sync of the file failed. The kernel tells of that once, and whoever syncs next on another
+    /// thread would hear that all is well.
+    sync_failed: Mutex<bool>,
 }
 
 /// What is known of a segment found on disk.
@@ -113,6 +116,7 @@ impl Segment {
             prepared_end: AtomicU64::new(0),
             preparing: Mutex::new(()),
             stale_end: AtomicU64::new(0),
+            sync_failed: Mutex::default(),
         }
     }
 
@@ -200,7 +204,7 @@ impl Segment {
             let target = target.next_multiple_of(PREPARE_UNIT);
             let file = self.file()?;
             file.zero(from..target)?;
-            file.sync()?;
+            self.sync()?;
             self.prepared_end.store(target, Ordering::Release);
         }
         Ok(true)
@@ -221,7 +225,7 @@ impl Segment {
                 file.zero(chunk.clone())?;
                 chunk
             };
-            file.sync()?;
+            self.sync()?;
             let _preparing = lock(&self.preparing);
             // A truncation may have set the end back meanwhile: then this chunk counts no more.
             if self.prepared_end() >= chunk.start {
@@ -276,7 +280,19 @@ impl Segment {
         if !range.is_empty() && !is_planted(PlantedBug::CutNotZeroed) {
             file.zero(range)?;
         }
-        file.sync()
+        self.sync()
+    }
+
+    /// Syncs the file. One failure is a failure for everybody and for good.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let file = self.file()?;
+        let mut failed = lock(&self.sync_failed);
+        if *failed {
+            return Err(io::Error::other("an earlier sync of the file failed"));
+        }
+        let result = file.sync();
+        *failed = result.is_err() && !is_planted(PlantedBug::SyncRetried);
+        result
     }
 }
 

@@ -120,6 +120,33 @@ fn a_power_cut_during_a_truncation_leaves_a_prefix() {
     }
 }
 
+/// A process is killed in the middle of a sync, or right after it failed, before it could note
+/// that. What memory still holds then may never reach the device, however often it is synced.
+#[test]
+fn what_a_killed_process_had_not_synced_is_not_believed_because_memory_has_it() {
+    let memory = prepared(4);
+    for fault in [Fault::SyncError, Fault::PowerOff] {
+        for (seed, after) in (0..20).flat_map(|seed| (0..8).map(move |after| (seed, after))) {
+            let disk = memory.fork(seed);
+            let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+            let (mut log, _) = open(&storage, DIR.as_ref(), &config(), 4);
+            log.append(&batches(4..7, 2)).expect("appended");
+            let job = log.poll_sync().expect("something to sync");
+            disk.schedule(disk.operation_count() + after, fault);
+            drop((job.run(), log));
+            disk.clear_faults();
+            disk.kill();
+            let (mut log, _) = open(&storage, DIR.as_ref(), &config(), 4);
+            let mark = sync(&mut log);
+            drop(log);
+            disk.crash();
+            let (log, report) = open(&storage, DIR.as_ref(), &config(), mark);
+            assert!(report.faulty.is_empty(), "{fault:?} after {after}, {seed}: {report:?}");
+            assert!(log.end() >= mark);
+        }
+    }
+}
+
 #[test]
 fn cut_batches_never_come_back() {
     let memory = prepared(12);

@@ -12,7 +12,7 @@ use crate::epochs::EpochHistory;
 use crate::epochs_file::EpochsFile;
 use crate::jobs::{DELETED_EXTENSION, failed};
 use crate::log_error::{Damage, LogError, LogResult};
-use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, Segment, SegmentExtent, file_name};
+use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, PREPARE_UNIT, Segment, SegmentExtent, file_name};
 use crate::snapshots::remove_if_there;
 use crate::start::StartFile;
 use crate::storage::{File, Storage, find_nonzero};
@@ -209,19 +209,26 @@ impl Recovery<'_> {
 
     /// Begins at the last index entry that can be relied upon. Also returns the greatest timestamp
     /// before it.
+    ///
+    /// From there on the device is read, not memory: a sync may have failed without anybody left to
+    /// note it, and then memory holds what no later sync makes durable.
     fn enter<'f>(
         &self,
         segment: &Segment,
         file: &'f dyn File,
         file_size: u64,
     ) -> io::Result<(Walker<'f>, i64)> {
-        if let Some(entry) = segment.index.load(self.mark, file_size)? {
+        let entry = segment.index.load(self.mark, file_size)?;
+        let position = entry.as_ref().map_or(0, |entry| u64::from(entry.position));
+        file.evict(position / PREPARE_UNIT * PREPARE_UNIT..file_size);
+        if let Some(entry) = entry {
             let offset = segment.base() + u64::from(entry.offset_delta);
-            let mut walker = Walker::new(file, u64::from(entry.position), offset, file_size);
+            let mut walker = Walker::new(file, position, offset, file_size);
             if matches!(walker.peek()?, Frame::Batch(_)) {
                 return Ok((walker, entry.max_timestamp_before));
             }
             segment.index.truncate(segment.base())?;
+            file.evict(0..file_size);
         }
         Ok((Walker::new(file, 0, segment.base(), file_size), -1))
     }
