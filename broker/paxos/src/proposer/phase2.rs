@@ -180,6 +180,9 @@ impl Phase2 {
                 progress.active_tick = core.tick;
             }
             progress.accepted(message.durable_end);
+        } else {
+            // It lost a part of what it adopted to corruption, and gets it again.
+            progress.arrived(message.durable_end);
         }
         if let Some(gap) = message.gap.filter(|gap| *gap < progress.next) {
             progress.rewind(gap);

@@ -166,6 +166,26 @@ fn a_gap_is_filled_from_where_the_follower_stands() {
 }
 
 #[test]
+fn a_follower_that_lost_what_it_adopted_gets_all_of_it_again() {
+    let mut config = config();
+    config.window_batch_count = 2;
+    let mut replica = candidate_with(config, 6);
+    take(&mut replica, B, Message::Promise(promise(ballot(1, 9), 6)));
+    settle(&mut replica);
+    take(&mut replica, B, accepted(6));
+    outputs(&mut replica);
+    take(&mut replica, B, gap(0));
+    for from in [0, 2, 4] {
+        let all = outputs(&mut replica);
+        let [Output::Read { read, from: at, .. }] = all[..] else { panic!("{all:?}") };
+        assert_eq!(at, from);
+        replica.handle_read(read, batches(from..from + 2, 1)).unwrap();
+        assert_eq!(accepts(&messages(&mut replica), B), vec![(from, from + 2)]);
+        take(&mut replica, B, accepted(from + 2));
+    }
+}
+
+#[test]
 fn reads_that_fail_or_come_late_do_no_harm() {
     let mut config = config();
     config.cached_batch_count = 0;
