@@ -1,40 +1,31 @@
-//! A broker's journal in simulated time: the real store, group commit as its thread does it.
+//! A broker's journal in simulated time: the real store and the real queue, whose writes take as
+//! long as the simulated device says.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use synod_log::journal::{
-    JournalError, JournalOpenError, JournalRecord, JournalStore, PartitionDurable,
+    JournalError, JournalOpenError, JournalQueue, JournalRecord, JournalStore, PartitionDurable,
+    Submission,
 };
 use synod_log::key::PartitionKey;
 use synod_log::{Identity, Storage};
 
-use super::agenda::{MS, Micros};
+use super::agenda::Micros;
 
 /// How long a mark that nobody waits for may wait for company.
-const LAZY_DELAY: Micros = 5 * MS;
-
-/// A journal is maintained after so many writes.
-const MAINTENANCE_WRITES: u64 = 64;
-
-/// Records that a broker submitted together.
-type Submission = Vec<JournalRecord>;
+const LAZY_DELAY: Duration = Duration::from_millis(5);
 
 /// What a broker hears of its submissions.
-pub(crate) type Journaled = (Submission, Result<(), JournalError>);
+pub(crate) type Journaled = (Vec<JournalRecord>, Result<(), JournalError>);
 
 #[derive(Debug)]
 pub(crate) struct Journal {
     store: JournalStore,
-    queue: VecDeque<Submission>,
-    /// Newer than any mark in the queue.
-    lazy: BTreeMap<PartitionKey, u64>,
-    lazy_since: Option<Micros>,
+    queue: JournalQueue<()>,
     told_due: Option<Micros>,
-    /// A write is under way, of that many submissions at the queue's front.
-    under_way: Option<usize>,
-    writes: u64,
+    under_way: Option<Vec<Submission<()>>>,
 }
 
 impl Journal {
@@ -44,15 +35,8 @@ impl Journal {
         identity: Identity,
     ) -> Result<Journal, JournalOpenError> {
         let (store, _) = JournalStore::open(storage, path, identity)?;
-        Ok(Journal {
-            store,
-            queue: VecDeque::new(),
-            lazy: BTreeMap::new(),
-            lazy_since: None,
-            told_due: None,
-            under_way: None,
-            writes: 0,
-        })
+        let queue = JournalQueue::new(LAZY_DELAY);
+        Ok(Journal { store, queue, told_due: None, under_way: None })
     }
 
     /// What the journal holds of a partition; submissions under way do not count.
@@ -60,13 +44,9 @@ impl Journal {
         self.store.partitions().get(&key).copied().unwrap_or_default()
     }
 
-    pub(crate) fn submit(&mut self, records: Submission) {
-        for record in &records {
-            if let JournalRecord::Mark { key, .. } | JournalRecord::Forget { key } = record {
-                self.lazy.remove(key);
-            }
-        }
-        self.queue.push_back(records);
+    pub(crate) fn submit(&mut self, records: Vec<JournalRecord>) {
+        let submitted = self.queue.submit(records, None);
+        assert!(submitted.is_ok(), "a turn's records fit one frame");
     }
 
     pub(crate) fn submit_lazy(
@@ -74,10 +54,7 @@ impl Journal {
         marks: impl IntoIterator<Item = (PartitionKey, u64)>,
         now: Micros,
     ) {
-        self.lazy.extend(marks);
-        if !self.lazy.is_empty() && self.lazy_since.is_none() {
-            self.lazy_since = Some(now);
-        }
+        self.queue.submit_lazy(marks, Duration::from_micros(now));
     }
 
     /// Writes one thing durably at once, as a start does.
@@ -90,23 +67,13 @@ impl Journal {
         if self.under_way.is_some() {
             return false;
         }
-        let overdue = self.lazy_since.is_some_and(|since| now >= since + LAZY_DELAY);
-        if !self.lazy.is_empty() && (overdue || !self.queue.is_empty()) {
-            self.lazy_since = None;
-            let mark = |(key, durable_end)| JournalRecord::Mark { key, durable_end };
-            let marks = std::mem::take(&mut self.lazy);
-            self.queue.push_back(marks.into_iter().map(mark).collect());
-        }
-        if self.queue.is_empty() {
-            return false;
-        }
-        self.under_way = Some(self.queue.len());
-        true
+        self.under_way = self.queue.poll_group(Duration::from_micros(now));
+        self.under_way.is_some()
     }
 
     /// When the waiting marks are overdue, if any wait; told once.
     pub(crate) fn poll_lazy_due(&mut self) -> Option<Micros> {
-        let due = self.lazy_since.filter(|_| !self.lazy.is_empty())? + LAZY_DELAY;
+        let due = self.queue.lazy_due()?.as_micros() as Micros;
         let told = self.told_due.replace(due) == Some(due);
         (!told).then_some(due)
     }
@@ -115,31 +82,19 @@ impl Journal {
         self.under_way.is_some()
     }
 
-    /// Ends the write that is under way. If all of it cannot be written together, each submission
-    /// is written alone, so that one that is refused does not hinder the others.
+    /// Ends the write that is under way, as the journal's thread does.
     ///
     /// # Errors
     /// The journal failed for good.
     pub(crate) fn finish(&mut self) -> Result<Vec<Journaled>, JournalError> {
-        let count = self.under_way.take().unwrap_or_default();
-        let group: Vec<Submission> = self.queue.drain(..count).collect();
-        let all: Vec<JournalRecord> = group.concat();
-        let together = self.store.write(&all);
-        let mut journaled = Vec::with_capacity(count);
-        for records in group {
-            let result = match &together {
-                Err(JournalError::Regression { .. }) => self.store.write(&records),
-                other => other.clone(),
-            };
-            if let Err(error @ JournalError::Failed(_)) = result {
-                return Err(error);
-            }
-            journaled.push((records, result));
+        let group = self.under_way.take().unwrap_or_default();
+        let results = self.store.write_group(group);
+        if let Some(failure) = self.store.failure() {
+            return Err(failure.clone());
         }
-        self.writes += 1;
-        if self.writes.is_multiple_of(MAINTENANCE_WRITES) {
+        if self.queue.is_empty() {
             self.store.maintain()?;
         }
-        Ok(journaled)
+        Ok(results.into_iter().map(|(submission, result)| (submission.records, result)).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! The journal's thread: gathers submissions while a sync is under way, writes them as one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -9,19 +9,13 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use super::error::{JournalError, JournalOpenError};
-use super::frame::MAX_PAYLOAD_SIZE;
+use super::queue::{JournalQueue, Submission};
 use super::record::JournalRecord;
 use super::state::PartitionDurable;
-use super::store::{JournalReport, JournalStore, payload_size};
+use super::store::{JournalReport, JournalStore};
 use crate::identity::Identity;
 use crate::key::PartitionKey;
 use crate::storage::Storage;
-
-/// Queued records, in encoded bytes, beyond which [`Journal::submit`] blocks.
-const QUEUE_SIZE: usize = 4 * MAX_PAYLOAD_SIZE;
-
-/// Queued submissions beyond which [`Journal::submit`] blocks.
-const QUEUE_COUNT: usize = 64 * 1024;
 
 /// Called on the journal's thread once the submission is durable, or will never be. It must not
 /// block for long, as every other submission waits behind it.
@@ -62,7 +56,9 @@ struct Owner {
 }
 
 struct Shared {
-    queue: Mutex<Queue>,
+    /// The moment from which the queue's times count.
+    begun: Instant,
+    state: Mutex<State>,
     /// Wakes the journal's thread.
     work: Condvar,
     /// Wakes submitters that wait for room.
@@ -75,14 +71,8 @@ impl fmt::Debug for Shared {
     }
 }
 
-#[derive(Default)]
-struct Queue {
-    submissions: VecDeque<Submission>,
-    /// Encoded bytes of all submissions.
-    size: usize,
-    /// Marks that wait for company. All are newer than any mark among the submissions.
-    lazy: BTreeMap<PartitionKey, u64>,
-    lazy_since: Option<Instant>,
+struct State {
+    queue: JournalQueue<JournalDone>,
     closing: Option<Closing>,
     /// Why nothing more is taken.
     ended: Option<JournalError>,
@@ -94,12 +84,6 @@ enum Closing {
     Drain,
     /// The same, and note that the journal is complete.
     Clean,
-}
-
-struct Submission {
-    records: Vec<JournalRecord>,
-    size: usize,
-    done: Option<JournalDone>,
 }
 
 impl Journal {
@@ -116,7 +100,12 @@ impl Journal {
         let (store, report) = JournalStore::open(storage, path, identity)?;
         let partitions = store.partitions().clone();
         let shared = Arc::new(Shared {
-            queue: Mutex::default(),
+            begun: Instant::now(),
+            state: Mutex::new(State {
+                queue: JournalQueue::new(config.lazy_delay),
+                closing: None,
+                ended: None,
+            }),
             work: Condvar::new(),
             room: Condvar::new(),
         });
@@ -137,29 +126,21 @@ impl Journal {
     /// Blocks while far more is queued than one sync can take, except on the journal's own thread.
     /// When the journal has ended, `done` is called here and now.
     pub fn submit(&self, records: Vec<JournalRecord>, done: Option<JournalDone>) {
-        let size = payload_size(&records);
-        let mut queue = self.0.shared.lock();
+        let mut state = self.0.shared.lock();
         let may_wait = thread::current().id() != self.0.thread_id;
-        while queue.is_full() && queue.ended.is_none() && may_wait {
-            queue = self.0.shared.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        while state.queue.is_full() && state.ended.is_none() && may_wait {
+            state = self.0.shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let refusal = if size > MAX_PAYLOAD_SIZE {
-            Some(JournalError::TooLarge { size, limit: MAX_PAYLOAD_SIZE })
-        } else {
-            queue.refusal()
+        let refused = match state.refusal() {
+            Some(error) => Err((error, done)),
+            None => state.queue.submit(records, done),
         };
-        if let Some(error) = refusal {
-            drop(queue);
-            if let Some(done) = done {
-                done(Err(error));
-            }
-            return;
+        drop(state);
+        match refused {
+            Ok(()) => self.0.shared.work.notify_one(),
+            Err((error, Some(done))) => done(Err(error)),
+            Err((_, None)) => {}
         }
-        queue.drop_outdated_lazy(&records);
-        queue.size += size;
-        queue.submissions.push_back(Submission { records, size, done });
-        drop(queue);
-        self.0.shared.work.notify_one();
     }
 
     /// As [`Journal::submit`], blocking until the records are durable. Not for the journal's own
@@ -179,15 +160,12 @@ impl Journal {
     /// at the latest after the configured delay. A newer mark of a partition replaces an older one,
     /// so this never blocks and holds one mark per partition at most.
     pub fn submit_lazy(&self, marks: impl IntoIterator<Item = (PartitionKey, u64)>) {
-        let mut queue = self.0.shared.lock();
-        if queue.refusal().is_some() {
+        let mut state = self.0.shared.lock();
+        if state.refusal().is_some() {
             return;
         }
-        let was_empty = queue.lazy.is_empty();
-        queue.lazy.extend(marks);
-        if was_empty && !queue.lazy.is_empty() {
-            queue.lazy_since = Some(Instant::now());
-            drop(queue);
+        if state.queue.submit_lazy(marks, self.0.shared.begun.elapsed()) {
+            drop(state);
             self.0.shared.work.notify_one();
         }
     }
@@ -250,60 +228,14 @@ impl Drop for Owner {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
-    fn is_full(&self) -> bool {
-        self.size >= QUEUE_SIZE || self.submissions.len() >= QUEUE_COUNT
-    }
-
+impl State {
     fn refusal(&self) -> Option<JournalError> {
         self.ended.clone().or_else(|| self.closing.map(|_| JournalError::Closed))
-    }
-
-    /// A submitted mark replaces an older lazy one, and a forgotten partition needs none.
-    fn drop_outdated_lazy(&mut self, records: &[JournalRecord]) {
-        if self.lazy.is_empty() {
-            return;
-        }
-        for record in records {
-            if let JournalRecord::Mark { key, .. } | JournalRecord::Forget { key } = record {
-                self.lazy.remove(key);
-            }
-        }
-    }
-
-    /// Turns the waiting marks into a submission behind all others.
-    fn queue_lazy(&mut self) {
-        self.lazy_since = None;
-        let marks = std::mem::take(&mut self.lazy);
-        let records: Vec<JournalRecord> = marks
-            .into_iter()
-            .map(|(key, durable_end)| JournalRecord::Mark { key, durable_end })
-            .collect();
-        // The longest record has 37 bytes.
-        for group in records.chunks(MAX_PAYLOAD_SIZE / 37) {
-            let size = payload_size(group);
-            self.size += size;
-            self.submissions.push_back(Submission { records: group.to_vec(), size, done: None });
-        }
-    }
-
-    /// Takes as many submissions as fit one frame.
-    fn take_group(&mut self) -> Vec<Submission> {
-        let mut group = Vec::new();
-        let mut room = MAX_PAYLOAD_SIZE;
-        while let Some(next) = self.submissions.front()
-            && next.size <= room
-        {
-            room -= next.size;
-            self.size -= next.size;
-            group.extend(self.submissions.pop_front());
-        }
-        group
     }
 }
 
@@ -323,7 +255,7 @@ impl Worker {
                 self.end(error);
                 return;
             }
-            if self.shared.lock().submissions.is_empty()
+            if self.shared.lock().queue.is_empty()
                 && let Err(error) = self.store.maintain()
             {
                 self.end(error);
@@ -336,29 +268,25 @@ impl Worker {
     }
 
     /// Waits for something to write; `None` when the journal is to end.
-    fn next_group(&self) -> Option<Vec<Submission>> {
-        let mut queue = self.shared.lock();
+    fn next_group(&self) -> Option<Vec<Submission<JournalDone>>> {
+        let mut state = self.shared.lock();
         loop {
-            let lazy_age = queue.lazy_since.map(|since| since.elapsed());
-            let overdue = lazy_age.is_some_and(|age| age >= self.config.lazy_delay);
-            let company = !queue.submissions.is_empty() && queue.size < MAX_PAYLOAD_SIZE / 2;
-            if overdue || company || queue.closing.is_some() {
-                queue.queue_lazy();
+            let now = self.shared.begun.elapsed();
+            if state.closing.is_some() {
+                state.queue.queue_lazy();
             }
-            if !queue.submissions.is_empty() {
-                let group = queue.take_group();
-                drop(queue);
+            if let Some(group) = state.queue.poll_group(now) {
+                drop(state);
                 self.shared.room.notify_all();
                 return Some(group);
             }
-            if queue.closing.is_some() {
+            if state.closing.is_some() {
                 return None;
             }
-            queue = match lazy_age {
-                None => self.shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                Some(age) => {
-                    let left = self.config.lazy_delay.saturating_sub(age);
-                    let woken = self.shared.work.wait_timeout(queue, left);
+            state = match state.queue.lazy_due() {
+                None => self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    let woken = self.shared.work.wait_timeout(state, due.saturating_sub(now));
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
@@ -369,37 +297,20 @@ impl Worker {
     ///
     /// # Errors
     /// `Failed`, when the journal has to end.
-    fn write_group(&mut self, group: Vec<Submission>) -> Result<(), JournalError> {
-        let all: Vec<JournalRecord> =
-            group.iter().flat_map(|submission| submission.records.iter().copied()).collect();
-        if let Err(error) = self.store.reserve_for(&all) {
-            answer(group, &error);
-            return match error {
-                JournalError::Failed(_) => Err(error),
-                _ => Ok(()),
-            };
-        }
-        let mut admitted = Vec::with_capacity(all.len());
-        let mut answers = Vec::with_capacity(group.len());
-        for submission in group {
-            let result = self.store.admit(&submission.records);
-            if result.is_ok() {
-                admitted.extend_from_slice(&submission.records);
-            }
-            answers.push((submission.done, result));
-        }
+    fn write_group(&mut self, group: Vec<Submission<JournalDone>>) -> Result<(), JournalError> {
         let started = Instant::now();
-        let written =
-            if admitted.is_empty() { Ok(()) } else { self.store.write_admitted(&admitted) };
-        if let (Some(on_sync), false) = (&self.config.on_sync, admitted.is_empty()) {
+        let results = self.store.write_group(group);
+        if let Some(on_sync) = &self.config.on_sync
+            && results.iter().any(|(_, result)| result.is_ok())
+        {
             on_sync(started.elapsed());
         }
-        for (done, result) in answers {
-            if let Some(done) = done {
-                done(result.and_then(|()| written.clone()));
+        for (submission, result) in results {
+            if let Some(done) = submission.done {
+                done(result);
             }
         }
-        written
+        self.store.failure().cloned().map_or(Ok(()), Err)
     }
 
     fn end(&self, error: JournalError) {
@@ -413,25 +324,18 @@ struct AnswerAll(Arc<Shared>);
 
 impl Drop for AnswerAll {
     fn drop(&mut self) {
-        let mut queue = self.0.lock();
-        let error = queue
+        let mut state = self.0.lock();
+        let error = state
             .ended
             .get_or_insert_with(|| {
                 let panicked = io::Error::other("the journal's thread panicked");
                 JournalError::Failed(Arc::new(panicked))
             })
             .clone();
-        queue.size = 0;
-        let left = std::mem::take(&mut queue.submissions);
-        drop(queue);
+        let left = state.queue.take_all();
+        drop(state);
         self.0.room.notify_all();
-        answer(left, &error);
-    }
-}
-
-fn answer(submissions: impl IntoIterator<Item = Submission>, error: &JournalError) {
-    for submission in submissions {
-        if let Some(done) = submission.done {
+        for done in left.filter_map(|submission| submission.done) {
             done(Err(error.clone()));
         }
     }

@@ -16,6 +16,7 @@
 mod error;
 mod frame;
 mod group;
+mod queue;
 mod record;
 mod recover;
 mod state;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use self::error::{JournalError, JournalOpenError};
 pub use self::group::{Journal, JournalConfig, JournalDone, OpenedJournal};
+pub use self::queue::{JournalQueue, Submission};
 pub use self::record::{Ballot, JournalRecord, Vow};
 pub use self::state::PartitionDurable;
 pub use self::store::{JournalReport, JournalStore};

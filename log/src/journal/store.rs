@@ -11,6 +11,7 @@ use super::error::{JournalError, JournalOpenError};
 use super::frame::{
     FRAME_PREFIX_SIZE, FRAMES_START, HEADER_SIZE, Header, Link, MAX_PAYLOAD_SIZE, encode_frame,
 };
+use super::queue::Submission;
 use super::record::JournalRecord;
 use super::recover::{Mend, Recovered, recover};
 use super::state::{PartitionDurable, State};
@@ -171,11 +172,46 @@ impl JournalStore {
         self.write_admitted(records)
     }
 
+    /// Makes a group durable in one write, and says of each submission what became of it. One that
+    /// is refused does not hinder the others.
+    pub fn write_group<D>(
+        &mut self,
+        group: Vec<Submission<D>>,
+    ) -> Vec<(Submission<D>, Result<(), JournalError>)> {
+        let all: Vec<JournalRecord> = group.iter().flat_map(|s| s.records.clone()).collect();
+        if let Err(error) = self.reserve_for(&all) {
+            return group.into_iter().map(|s| (s, Err(error.clone()))).collect();
+        }
+        let mut admitted = Vec::with_capacity(all.len());
+        let mut results = Vec::with_capacity(group.len());
+        for submission in group {
+            let result = self.admit(&submission.records);
+            if result.is_ok() {
+                admitted.extend_from_slice(&submission.records);
+            }
+            results.push((submission, result));
+        }
+        if !admitted.is_empty()
+            && let Err(error) = self.write_admitted(&admitted)
+        {
+            for (_, result) in results.iter_mut().filter(|(_, result)| result.is_ok()) {
+                *result = Err(error.clone());
+            }
+        }
+        results
+    }
+
+    /// Why nothing more is written, if that is so.
+    #[must_use]
+    pub fn failure(&self) -> Option<&JournalError> {
+        self.failed.as_ref()
+    }
+
     /// Prepares space for a write of these records.
     ///
     /// # Errors
     /// `DiskFull`, `TooLarge`, `Failed`.
-    pub(super) fn reserve_for(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
+    fn reserve_for(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
         let size = payload_size(records);
         if size > MAX_PAYLOAD_SIZE {
             return Err(JournalError::TooLarge { size, limit: MAX_PAYLOAD_SIZE });
@@ -187,7 +223,7 @@ impl JournalStore {
     ///
     /// # Errors
     /// `Regression`; then none of them counts.
-    pub(super) fn admit(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
+    fn admit(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
         self.state
             .apply(records)
             .map_err(|regression| JournalError::Regression { key: regression.0.key() })
@@ -197,7 +233,7 @@ impl JournalStore {
     ///
     /// # Errors
     /// `Failed`.
-    pub(super) fn write_admitted(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
+    fn write_admitted(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
         self.refuse_if_failed()?;
         let link = Link {
             generation: self.header.generation,
