@@ -7,6 +7,7 @@
 //! journal              vows and durability marks
 //! partitions/          one directory per partition, named by its key
 //!   ….deleted          on the way out, whole or in parts
+//!   ….corrupt          was not readable from its first record on; its peers were asked instead
 //! suspect              there after a failed write or sync: do not trust the page cache
 //! ```
 //!
@@ -41,6 +42,7 @@ const JOURNAL: &str = "journal";
 const PARTITIONS: &str = "partitions";
 const SUSPECT: &str = "suspect";
 const DELETED_SUFFIX: &str = ".deleted";
+const ASIDE_SUFFIX: &str = ".corrupt";
 
 /// Longest note about a failure that is kept, in bytes.
 const SUSPECT_NOTE_SIZE: usize = 4096;
@@ -280,15 +282,28 @@ impl DataDir {
     /// # Errors
     /// Whatever the storage reports.
     pub fn delete_partition(&self, key: PartitionKey) -> io::Result<()> {
+        self.rename_partition(key, DELETED_SUFFIX)
+    }
+
+    /// Takes a partition that cannot be read out of sight, durably, in the place of what was set
+    /// aside of it before. Its peers have what it held; nobody looks at it again but people.
+    ///
+    /// # Errors
+    /// Whatever the storage reports.
+    pub fn set_partition_aside(&self, key: PartitionKey) -> io::Result<()> {
+        self.rename_partition(key, ASIDE_SUFFIX)
+    }
+
+    fn rename_partition(&self, key: PartitionKey, suffix: &str) -> io::Result<()> {
         let path = self.partition_path(key);
         if self.storage.exists(&path)? {
             let mut name = key.to_string();
-            name.push_str(DELETED_SUFFIX);
-            let deleted = path.with_file_name(name);
-            if self.storage.exists(&deleted)? {
-                remove_tree(&*self.storage, &deleted)?;
+            name.push_str(suffix);
+            let renamed = path.with_file_name(name);
+            if self.storage.exists(&renamed)? {
+                remove_tree(&*self.storage, &renamed)?;
             }
-            self.storage.rename(&path, &deleted)?;
+            self.storage.rename(&path, &renamed)?;
         }
         self.storage.sync_dir(&self.path.join(PARTITIONS))
     }

@@ -3,6 +3,7 @@
 //! The footer is what a later start trusts instead of reading the segment.
 
 use std::io;
+use std::ops::Range;
 
 use crate::batch::BatchHeader;
 use crate::index_block::{Footer, IndexEntry};
@@ -65,6 +66,27 @@ pub(crate) fn scrub(segment: &Segment, fence: &Fence, generation: u64) -> LogRes
         Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         checked => checked.map(|_| ()),
     }
+}
+
+/// Whether the batches that overlap `range` can be read and are what was written.
+pub(crate) fn is_intact(segment: &Segment, range: &Range<u64>) -> bool {
+    let (from, end) = (range.start.max(segment.base()), range.end.min(segment.end()));
+    if from >= end {
+        return true;
+    }
+    let Ok(file) = segment.file() else { return false };
+    let (offset, position) = segment.index.find_offset(from).map_or((segment.base(), 0), |entry| {
+        (segment.base() + u64::from(entry.offset_delta), u64::from(entry.position))
+    });
+    let mut walker = Walker::new(&*file, position, offset, segment.size());
+    while walker.offset() < end {
+        let Ok(Frame::Batch(header)) = walker.peek() else { return false };
+        if header.end_offset() > from && walker.check(&header, |_| {}).is_err() {
+            return false;
+        }
+        walker.advance(&header);
+    }
+    true
 }
 
 struct Checked {

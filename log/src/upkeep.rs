@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::jobs::{BackgroundDone, BackgroundJob, Work, WorkKind};
 use crate::log::Log;
 use crate::log_error::{LogError, LogResult};
+use crate::seal;
 use crate::segment::{PREPARE_UNIT, Segment, lock};
 
 /// A snapshot of the producer states is taken after this many bytes of batches, so that a restart
@@ -167,6 +168,13 @@ impl Log {
             self.upkeep.step = (self.upkeep.step / 2).max(PREPARE_UNIT as u32);
         }
         self.upkeep.disk_full = false;
+    }
+
+    /// Whether all that the log holds of a range can be read, and is what was written. Blocks; reads
+    /// by copy, so that a bad sector is an answer and not a signal.
+    pub fn is_intact(&self, range: &Range<u64>) -> bool {
+        let segments = self.shared.segments();
+        segments.iter().all(|segment| seal::is_intact(segment, range))
     }
 
     /// Asks for a check of the next sealed segment, from the oldest to the newest and again from

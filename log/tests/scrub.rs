@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use support::{BatchSpec, run_background, small_config, sync};
-use synod_log::memory::MemoryStorage;
+use synod_log::memory::{Fault, MemoryStorage};
 use synod_log::storage::Storage;
 use synod_log::{Log, LogError};
 
@@ -49,6 +49,25 @@ fn damage_in_a_sealed_segment_is_found_by_one_round() {
     log.scrub_next();
     run_background(&mut log);
     assert_eq!(log.corrupt().len(), 1, "told once");
+    assert!(!log.is_intact(found_range(&log)) && log.is_intact(&(0..base)));
+}
+
+fn found_range(log: &Log) -> &std::ops::Range<u64> {
+    &log.corrupt()[0]
+}
+
+#[test]
+fn what_could_not_be_read_once_may_be_intact() {
+    let (twin, mut log) = filled();
+    twin.schedule(twin.operation_count(), Fault::ReadError);
+    while log.corrupt().is_empty() {
+        log.scrub_next();
+        run_background(&mut log);
+    }
+    assert!(log.is_intact(found_range(&log)), "the device answers again");
+    let first = Path::new("/p/00000000000000000000.log");
+    twin.set_unreadable(first, 100..101).expect("unreadable");
+    assert!(!log.is_intact(&(0..10)) && log.is_intact(&(20..log.end() + 5)));
 }
 
 #[test]

@@ -42,8 +42,6 @@ pub(crate) enum OpenError {
     Journal(#[from] JournalError),
     #[error("its directory is gone, although records up to offset {mark} were acknowledged")]
     Lost { mark: u64 },
-    #[error("its first records, offsets {}..{}, cannot be read", .0.start, .0.end)]
-    HeadLost(Range<u64>),
 }
 
 impl OpenError {
@@ -53,7 +51,7 @@ impl OpenError {
             OpenError::Log(error) => matches!(error, LogError::DiskFull { .. }),
             OpenError::Io(error) => error.kind() == std::io::ErrorKind::StorageFull,
             OpenError::Journal(error) => matches!(error, JournalError::DiskFull),
-            OpenError::Lost { .. } | OpenError::HeadLost(_) => false,
+            OpenError::Lost { .. } => false,
         }
     }
 }
@@ -88,28 +86,13 @@ pub(crate) fn recover(
     mut journal: impl FnMut(JournalRecord) -> Result<(), JournalError>,
 ) -> Result<(Log, Durable), OpenError> {
     let mark = past.journaled.mark;
-    let device = data_dir.storage().clone();
-    let path = data_dir.partition_path(key);
-    let mut lost = None;
-    let mut log = if device.exists(&path)? {
-        let (log, report) = Log::open(device, &path, config, mark)?;
-        if !report.is_clean() {
-            tracing::info!(partition = %key, ?report, "recovered");
-        }
-        log
-    } else {
-        if mark > 0 && past.copies == Copies::One {
-            return Err(OpenError::Lost { mark });
-        }
-        lost = (mark > 0).then_some(0..mark);
-        Log::create(device, &data_dir.create_partition(key)?, config)?
-    };
+    let (mut log, lost) = open_log(data_dir, key, config, past, &mut journal)?;
     while let Some(job) = log.poll_sync() {
         log.handle_synced(job.run())?;
     }
     let faulty = match past.copies {
         Copies::One => log.faulty(),
-        Copies::Several => faulty_from(&log, past)?.or(lost),
+        Copies::Several => lost.or_else(|| faulty_from(&log, past)),
     };
     for offsets in log.corrupt().iter().chain(&faulty) {
         tracing::error!(partition = %key, ?offsets, "acknowledged records cannot be read");
@@ -126,17 +109,59 @@ pub(crate) fn recover(
     Ok((log, durable))
 }
 
+/// The log, and what is lost of it altogether: a replica that has peers begins an empty one then.
+fn open_log(
+    data_dir: &DataDir,
+    key: PartitionKey,
+    config: LogConfig,
+    past: &Past,
+    journal: &mut impl FnMut(JournalRecord) -> Result<(), JournalError>,
+) -> Result<(Log, Option<Range<u64>>), OpenError> {
+    let mark = past.journaled.mark;
+    let device = data_dir.storage().clone();
+    let path = data_dir.partition_path(key);
+    let mut lost_end = mark;
+    if device.exists(&path)? {
+        let (log, report) = Log::open(device.clone(), &path, config.clone(), mark)?;
+        if !report.is_clean() {
+            tracing::info!(partition = %key, ?report, "recovered");
+        }
+        if past.copies == Copies::One || !is_head_lost(&log, past) {
+            return Ok((log, None));
+        }
+        tracing::error!(partition = %key, corrupt = ?log.corrupt(), "its head is lost: set aside");
+        // What lies beyond the mark may have been told of, too.
+        lost_end = mark.max(log.end());
+        if lost_end > mark {
+            journal(JournalRecord::Mark { key, durable_end: lost_end })?;
+        }
+        drop(log);
+        data_dir.set_partition_aside(key)?;
+    } else if mark > 0 && past.copies == Copies::One {
+        return Err(OpenError::Lost { mark });
+    }
+    let log = Log::create(device, &data_dir.create_partition(key)?, config)?;
+    Ok((log, (lost_end > 0).then_some(0..lost_end)))
+}
+
+/// The first range that cannot be read, as far as known. One that could not be read once may have
+/// been out of reach for that moment only.
+fn first_corrupt<'a>(log: &'a Log, past: &'a Past) -> Option<&'a Range<u64>> {
+    let known = past.corrupt.iter().filter(|range| !log.is_intact(range));
+    log.corrupt().iter().chain(known).min_by_key(|range| range.start)
+}
+
+/// Whether the batch at the log's start cannot be read: then there is no boundary to cut at, and
+/// nothing that could be kept.
+fn is_head_lost(log: &Log, past: &Past) -> bool {
+    first_corrupt(log, past).is_some_and(|range| range.start < log.start())
+}
+
 /// From the first unreadable offset to the end of what may have been accepted. What lies behind the
 /// first damage is given up even where it can be read: the log has to be unbroken.
-fn faulty_from(log: &Log, past: &Past) -> Result<Option<Range<u64>>, OpenError> {
-    let held = log.start()..log.durable_end();
-    let known = past.corrupt.iter().filter(|range| range.end > held.start);
-    let first = log.corrupt().iter().chain(known).min_by_key(|range| range.start);
-    match first {
-        Some(range) if range.start < held.start => Err(OpenError::HeadLost(range.clone())),
-        Some(range) => Ok(Some(range.start..range.end.max(held.end).max(past.journaled.mark))),
-        None => Ok(None),
-    }
+fn faulty_from(log: &Log, past: &Past) -> Option<Range<u64>> {
+    let first = first_corrupt(log, past)?;
+    Some(first.start..first.end.max(log.durable_end()).max(past.journaled.mark))
 }
 
 /// Removes the files of deleted partitions, in the background.
