@@ -12,9 +12,6 @@ use super::options::{Options, Scale};
 use super::run::{Outcome, Run};
 use super::shrink::shrink;
 
-/// Failing seeds after which a sweep stops.
-const MOST_FAILURES: usize = 10;
-
 /// Runs the real broker's core, log and recovery on simulated machines, from seeds.
 #[derive(Debug, Parser)]
 #[command(name = "synod-simulator", version)]
@@ -47,6 +44,9 @@ pub(crate) struct Arguments {
     /// Do not make failing runs smaller.
     #[arg(long)]
     no_shrink: bool,
+    /// Stop after this many failing seeds.
+    #[arg(long, default_value_t = 10)]
+    failures: usize,
     /// Threads.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
@@ -114,7 +114,7 @@ fn sweep(scale: Scale, arguments: &Arguments) -> bool {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || failures().len() >= MOST_FAILURES {
+                    if seed >= end || failures().len() >= arguments.failures {
                         return;
                     }
                     let run = Run::new(seed, scale);

@@ -24,6 +24,8 @@ pub(crate) struct Assignment {
     appointed_at: Micros,
     /// Since when its leader cannot lead.
     missing_since: Option<Micros>,
+    /// Its round was given to two nodes.
+    ambiguous: bool,
 }
 
 impl Assignment {
@@ -42,7 +44,8 @@ impl Controller {
     /// Places a partition.
     pub(crate) fn assign(&mut self, key: PartitionKey, voters: Vec<NodeId>) {
         let ballot = Ballot::new(1, voters[0]);
-        let assignment = Assignment { voters, ballot, appointed_at: 0, missing_since: None };
+        let assignment =
+            Assignment { voters, ballot, appointed_at: 0, missing_since: None, ambiguous: false };
         self.assignments.insert(key, assignment);
     }
 
@@ -116,6 +119,13 @@ impl Controller {
         true
     }
 
+    /// No more errors: a node that promised an ambiguous round to itself can only follow another.
+    pub(crate) fn heal(&mut self, now: Micros) {
+        for assignment in self.assignments.values_mut().filter(|a| a.ambiguous) {
+            assignment.appoint(assignment.ballot.node, now);
+        }
+    }
+
     /// An appointment that nobody needs. Returns the ballot to tell of.
     pub(crate) fn err(
         &mut self,
@@ -132,7 +142,12 @@ impl Controller {
             Repeat::Nothing => assignment.appoint(node, now),
             Repeat::Ballot => {}
             // Nothing is said of it to anybody else: the controller does not even know it.
-            Repeat::Round => return Some((key, Ballot::new(assignment.ballot.round, node))),
+            Repeat::Round => {
+                let other = assignment.voters[(voter >> 32) as usize % assignment.voters.len()];
+                assignment.appoint(other, now);
+                assignment.ambiguous = true;
+                return Some((key, Ballot::new(assignment.ballot.round, node)));
+            }
         }
         Some((key, assignment.ballot))
     }
@@ -143,5 +158,6 @@ impl Assignment {
         self.ballot = Ballot::new(self.ballot.round + 1, node);
         self.appointed_at = now;
         self.missing_since = None;
+        self.ambiguous = false;
     }
 }

@@ -24,11 +24,12 @@ pub(crate) enum FaultKind {
     EmptyDisk,
     Clock,
     Appoint,
+    OldLeader,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub(crate) const ALL: [FaultKind; 17] = [
+    pub(crate) const ALL: [FaultKind; 18] = [
         FaultKind::Cut,
         FaultKind::Clog,
         FaultKind::Kill,
@@ -46,6 +47,7 @@ impl FaultKind {
         FaultKind::EmptyDisk,
         FaultKind::Clock,
         FaultKind::Appoint,
+        FaultKind::OldLeader,
     ];
 }
 
@@ -82,6 +84,9 @@ pub(crate) enum Fault {
     Clock { broker: usize, by_ms: i64 },
     /// The controller appoints, for no reason, or repeats an appointment, or repeats a round.
     Appoint { partition: u64, voter: u64, repeats: Repeat },
+    /// A leader is cut off for long enough that another one is appointed, and comes back over links
+    /// that lose much of what is sent.
+    OldLeader { partition: u64, lasts: Micros },
 }
 
 /// Which operation of a device fails.
@@ -107,7 +112,7 @@ pub(crate) enum Repeat {
     Nothing,
     /// The ballot in force.
     Ballot,
-    /// The round in force, for another node.
+    /// The round of another node that is appointed at the same time.
     Round,
 }
 
@@ -172,6 +177,9 @@ fn draw(kind: FaultKind, options: &Options, random: &mut Random) -> Fault {
             voter: random.next(),
             repeats: random.pick(&[Repeat::Nothing, Repeat::Ballot, Repeat::Round]),
         },
+        FaultKind::OldLeader => {
+            Fault::OldLeader { partition: random.next(), lasts: random.range(700 * MS, 2 * SECOND) }
+        }
     }
 }
 
@@ -203,7 +211,8 @@ fn cut(count: usize, random: &mut Random) -> Vec<(usize, usize)> {
     links
 }
 
-fn around(count: usize, broker: usize) -> Vec<(usize, usize)> {
+/// All links of a broker.
+pub(crate) fn around(count: usize, broker: usize) -> Vec<(usize, usize)> {
     let others = (0..count).filter(|other| *other != broker);
     others.flat_map(|other| [(broker, other), (other, broker)]).collect()
 }

@@ -28,6 +28,7 @@ impl World {
         self.healed_at = Some(self.now);
         self.options.erring_controller = false;
         self.network.heal(self.now);
+        self.controller.heal(self.now);
         for broker in 0..self.machines.len() {
             self.return_disk(broker);
             let machine = &mut self.machines[broker];

@@ -27,6 +27,9 @@ impl Weather {
     };
 }
 
+/// What a spoiled link loses.
+const SPOILED_LOSS_PERCENT: u64 = 50;
+
 #[derive(Clone, Debug, Default)]
 struct Link {
     /// How many faults cut it at the moment.
@@ -35,6 +38,8 @@ struct Link {
     clogged_until: Micros,
     /// When the packet sent last arrives.
     last_arrival: Micros,
+    /// Loses about every second packet until then.
+    spoiled_until: Micros,
 }
 
 /// All directed links of a cluster.
@@ -63,6 +68,8 @@ impl Network {
         random: &mut Random,
     ) -> [Option<Micros>; 2] {
         let Weather { delay, loss_percent, replay_percent, replay_delay, reorders } = self.weather;
+        let spoiled = now < self.link(from, to).spoiled_until;
+        let loss_percent = if spoiled { SPOILED_LOSS_PERCENT } else { loss_percent };
         if self.is_cut(from, to) || random.chance(loss_percent) {
             return [None, None];
         }
@@ -106,12 +113,19 @@ impl Network {
         }
     }
 
+    pub(crate) fn spoil(&mut self, links: &[(usize, usize)], until: Micros) {
+        for (from, to) in links {
+            self.link(*from, *to).spoiled_until = until;
+        }
+    }
+
     /// No more faults.
     pub(crate) fn heal(&mut self, now: Micros) {
         self.weather = Weather::FAIR;
         for link in &mut self.links {
             link.cuts = 0;
             link.clogged_until = link.clogged_until.min(now);
+            link.spoiled_until = 0;
             link.last_arrival = link.last_arrival.min(now);
         }
     }

@@ -24,6 +24,16 @@ impl World {
         Ok(())
     }
 
+    /// Notes where the logs end that a turn touched.
+    pub(crate) fn note_ends(&mut self, broker: usize, failed: bool) {
+        let Some(process) = &self.machines[broker].process else { return };
+        for key in &process.touched {
+            let Some(partition) = process.partitions.get(key) else { continue };
+            let end = partition.log().end();
+            self.invariants.corruption.note_end(node(broker), *key, end, failed);
+        }
+    }
+
     fn observe_partition(&mut self, broker: usize, key: PartitionKey) -> Checked {
         let Some(process) = &self.machines[broker].process else { return Ok(()) };
         let Some(partition) = process.partitions.get(&key) else { return Ok(()) };

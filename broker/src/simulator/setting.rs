@@ -9,11 +9,10 @@ use synod_paxos::{NodeId, ReplicaConfig};
 use super::bug::Bug;
 use super::options::Options;
 use crate::config::Config;
-use crate::limits;
 use crate::metadata::{
     BrokerId, ConfigView, MetadataImage, StaticConfigs, TopicConfig, TopicImage,
 };
-use crate::partition::log_config;
+use crate::partition::{log_config, replica_config};
 
 /// What replicas and logs are configured with.
 #[derive(Debug)]
@@ -27,8 +26,8 @@ pub(crate) struct Setting {
 
 impl Setting {
     pub(crate) fn new(options: &Options, bug: Option<Bug>) -> Setting {
-        // Producers expire by the wall clock, which jumps here.
-        let producer_id_expiration = Duration::from_secs(1 << 40);
+        // Longer than any producer here waits, and nothing next to how far wall clocks jump.
+        let producer_id_expiration = Duration::from_secs(120);
         let config = Arc::new(Config { producer_id_expiration, ..Config::default() });
         let topic_config = Arc::new(topic_config(&config, options));
         let tight = options.tuning.tight;
@@ -41,10 +40,7 @@ impl Setting {
 
     /// What the broker itself uses, with the limits of tight runs.
     pub(crate) fn replica_config(&self, node: NodeId) -> ReplicaConfig {
-        let mut config = ReplicaConfig::new(node);
-        config.check_quorum_ticks = limits::CHECK_QUORUM_TICKS;
-        config.resend_ticks = limits::RESEND_TICKS;
-        config.heartbeat_ticks = 0;
+        let mut config = replica_config(node);
         config.bug = self.bug.and_then(Bug::in_core);
         if self.tight {
             config.window_batch_count = 3;

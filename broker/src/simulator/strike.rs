@@ -11,7 +11,7 @@ use synod_log::memory::Fault as DeviceFault;
 use synod_log::storage::Storage;
 
 use super::agenda::{MS, Micros, SECOND};
-use super::fault::{Damage, Fault, StorageFault};
+use super::fault::{Damage, Fault, StorageFault, around};
 use super::invariants::s03_vows::ballot;
 use super::process::{Input, node};
 use super::violation::Checked;
@@ -80,7 +80,10 @@ impl World {
                 let fault = match fault {
                     StorageFault::Sync => DeviceFault::SyncError,
                     StorageFault::Write => DeviceFault::WriteError,
-                    StorageFault::Read => DeviceFault::ReadError,
+                    StorageFault::Read => {
+                        self.invariants.corruption.note_refused(node(broker));
+                        DeviceFault::ReadError
+                    }
                 };
                 let storage = &self.machines[broker].storage;
                 storage.schedule(storage.operation_count(), fault);
@@ -104,7 +107,18 @@ impl World {
                     self.appoint_for_nothing(partition, voter, repeats);
                 }
             }
+            Fault::OldLeader { partition, lasts } => self.cut_leader_off(partition, lasts),
         }
+    }
+
+    fn cut_leader_off(&mut self, partition: u64, lasts: Micros) {
+        let place = partition as usize % self.options.partition_count.max(1);
+        let Some((_, assignment)) = self.controller.assignments().nth(place) else { return };
+        let broker = assignment.ballot.node.0 as usize - 1;
+        let links = around(self.machines.len(), broker);
+        self.network.cut(&links);
+        self.network.spoil(&links, self.now + lasts + SECOND);
+        self.agenda.add(self.now + lasts, Event::Undo(Undo::Mend(links)));
     }
 
     fn arm_power_off(&mut self, broker: usize, operations: u64, down: Micros) {
@@ -124,10 +138,9 @@ impl World {
         let Some(assignment) = self.controller.get(key).cloned() else { return };
         let input = Input::Appoint(key, told, assignment.set());
         let broker = told.node.0 as usize - 1;
-        self.agenda.add(self.now, Event::Input { broker, life: None, input });
-        if told == assignment.ballot {
-            self.tell_of(key);
-        }
+        let at = self.now + self.random.below(10 * MS);
+        self.agenda.add(at, Event::Input { broker, life: None, input });
+        self.tell_of(key);
     }
 
     pub(crate) fn undo(&mut self, undo: Undo) {
@@ -217,6 +230,7 @@ impl World {
             self.invariants.corruption.recovered(id, key, &durable)?;
             self.seen.remove(&(broker, key));
         }
+        self.note_ends(broker, false);
         self.observe(broker)?;
         self.flush(broker)?;
         let first = self.now + self.random.range(MS, 100 * MS);
@@ -242,12 +256,14 @@ impl World {
                 Ok(durable) => {
                     let damaged = self.invariants.corruption.is_damaged(id, key);
                     self.invariants.vows.recovered(id, key, &durable, damaged)?;
+                    self.invariants.corruption.recovered(id, key, &durable)?;
                     self.seen.remove(&(broker, key));
                 }
                 // Perhaps there is space later.
                 Err(_) => drop(process.ended.insert(key, ended)),
             }
         }
+        self.note_ends(broker, false);
         Ok(())
     }
 

@@ -286,11 +286,15 @@ impl World {
             if let Err(error) = process.handle(input, now, wall_ms) {
                 let reason = error.to_string();
                 self.trace.say(now, format_args!("n{} ends: {reason}", broker + 1));
+                self.note_ends(broker, true);
                 self.observe(broker)?;
                 self.abort(broker, &reason);
                 return Ok(());
             }
         }
+        self.note_ends(broker, false);
+        let machine = &mut self.machines[broker];
+        let Some(process) = &mut machine.process else { return Ok(()) };
         let ended = process.take_ended();
         if slowness > 1 {
             machine.busy_until = now + count * TURN_COST * slowness;

@@ -1,7 +1,8 @@
 //! S17: corruption never spreads, and a faulty replica never denies: it does not promise as if it
-//! had never held what it lost.
+//! had never held what it lost. A sound one does not call itself faulty, and none comes back with
+//! more than it had: what was cut stays cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use synod_log::key::PartitionKey;
 use synod_paxos::{Ballot, Durable, NodeId};
@@ -9,6 +10,8 @@ use synod_paxos::{Ballot, Durable, NodeId};
 use crate::simulator::violation::{Checked, demand};
 
 pub(crate) const NAME: &str = "S17 faulty never denies";
+const NAME_SOUND: &str = "S17 sound is not faulty";
+const NAME_CUT: &str = "S17 cut stays cut";
 
 #[derive(Clone, Copy, Debug)]
 struct Damaged {
@@ -23,6 +26,10 @@ struct Damaged {
 #[derive(Debug, Default)]
 pub(crate) struct Corruption {
     damaged: BTreeMap<(NodeId, PartitionKey), Damaged>,
+    /// Where each replica's log ended when it was last looked at.
+    ends: BTreeMap<(NodeId, PartitionKey), u64>,
+    /// Whose device refused a read that it could have answered.
+    refused: BTreeSet<NodeId>,
 }
 
 impl Corruption {
@@ -48,8 +55,26 @@ impl Corruption {
         self.damaged.keys().filter(|(_, other)| *other == key).count()
     }
 
+    /// A replica's log ends at `end`. Nobody knows how much is written after a turn that failed.
+    pub(crate) fn note_end(&mut self, node: NodeId, key: PartitionKey, end: u64, failed: bool) {
+        self.ends.insert((node, key), if failed { u64::MAX } else { end });
+    }
+
+    /// A read of a node's device fails although nothing is damaged.
+    pub(crate) fn note_refused(&mut self, node: NodeId) {
+        self.refused.insert(node);
+    }
+
     /// The replica starts with what it found.
     pub(crate) fn recovered(&self, node: NodeId, key: PartitionKey, durable: &Durable) -> Checked {
+        let end = self.ends.get(&(node, key)).copied().unwrap_or(0);
+        demand(NAME_CUT, durable.log_end <= end, || {
+            format!("{node} had {key} up to {end}, and comes back with {durable:?}")
+        })?;
+        let excused = self.is_damaged(node, key) || self.refused.contains(&node);
+        demand(NAME_SOUND, durable.faulty_end.is_none() || excused, || {
+            format!("{node} takes a sound {key} for damaged: {durable:?}")
+        })?;
         let Some(damaged) = self.damaged.get(&(node, key)) else { return Ok(()) };
         let same = durable.accepted_ballot == damaged.accepted;
         let owned = durable.log_end >= damaged.mark
