@@ -63,9 +63,9 @@ fn parse_bug(name: &str) -> Result<Bug, String> {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let scale = if arguments.small { Scale::Small } else { Scale::Large };
-    let good = match arguments.seed {
+    let good = match run_of(&arguments) {
         _ if arguments.bugs => prove_all(scale, &arguments),
-        Some(seed) => run_one(seed, scale, &arguments),
+        Some(run) => run_one(&run),
         None => match arguments.bug {
             Some(bug) => prove(bug, scale, &arguments),
             None => sweep(scale, &arguments),
@@ -74,12 +74,18 @@ pub fn main() -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run_one(seed: u64, scale: Scale, arguments: &Arguments) -> bool {
+/// The run of one seed that a command line asks for, as a report prints it.
+pub(crate) fn run_of(arguments: &Arguments) -> Option<Run> {
     let kept = arguments.faults.as_ref().map(|list| {
         list.split(',').filter_map(|number| number.trim().parse().ok()).collect::<Vec<usize>>()
     });
-    let run = Run { seed, scale, bug: arguments.bug, kept, printed: arguments.trace };
-    println!("{:#?}", Options::draw(seed, scale));
+    let scale = if arguments.small { Scale::Small } else { Scale::Large };
+    Some(Run { seed: arguments.seed?, scale, bug: arguments.bug, kept, printed: arguments.trace })
+}
+
+fn run_one(run: &Run) -> bool {
+    let seed = run.seed;
+    println!("{:#?}", Options::draw(seed, run.scale));
     for (number, planned) in run.faults().iter().enumerate() {
         println!("fault {number} at {} ms: {:?}", planned.at / 1_000, planned.fault);
     }

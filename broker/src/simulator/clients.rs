@@ -23,6 +23,13 @@ use crate::partition::{Acks, AppendError, Appended};
 /// After this long a producer takes a request for lost.
 const REQUEST_TIMEOUT: Micros = 2 * SECOND;
 
+/// Where brokers forget producers soon, a producer gives up after this long and takes another id: a
+/// retry must not come after it was forgotten. Less than that by more than a time-out.
+const PATIENCE: Micros = 1_500 * MS;
+
+/// For how long a producer rests now and then where brokers forget it meanwhile.
+const REST: Micros = 7 * SECOND;
+
 /// How much a consumer fetches at once.
 const FETCH_SIZE: usize = 8 << 10;
 
@@ -42,6 +49,8 @@ struct Producer {
     partition: u32,
     manner: Manner,
     acks: Acks,
+    /// Its id at the brokers.
+    id: i64,
     next_sequence: i32,
     most_in_flight: usize,
     /// Batches that are neither acked nor given up, by number.
@@ -64,6 +73,7 @@ struct Open {
     attempt: u32,
     /// An attempt is under way.
     waits: bool,
+    since: Micros,
 }
 
 #[derive(Debug)]
@@ -98,6 +108,7 @@ impl Clients {
                 partition: partition(random),
                 manner,
                 acks: if all { Acks::All } else { Acks::Leader },
+                id: random.range(1_000, 1 << 40) as i64,
                 next_sequence: 0,
                 most_in_flight: random.pick(&[1, 5]),
                 open: BTreeMap::new(),
@@ -138,6 +149,7 @@ impl Clients {
             partition,
             manner: Manner::Plain,
             acks: Acks::All,
+            id: 0,
             next_sequence: 0,
             most_in_flight: 1,
             open: BTreeMap::new(),
@@ -168,6 +180,13 @@ impl World {
         let (low, high) = self.options.load.pause;
         let pause = self.random.range(low, high);
         let producer = &mut self.clients.producers[index];
+        let may_rest = producer.manner == Manner::Idempotent && producer.open.is_empty();
+        if self.options.forgets_producers && may_rest && self.random.chance(1) {
+            // Whoever knew it has forgotten it afterwards.
+            producer.is_known = false;
+            self.agenda.add(self.now + REST, Event::Send(index));
+            return;
+        }
         let most = if producer.is_known { producer.most_in_flight } else { 1 };
         // Answers come in the order of the requests, so nothing is sent beyond the window that
         // begins with the oldest one.
@@ -182,7 +201,13 @@ impl World {
                 history.crc = batch.header().crc();
             }
             let producer = &mut self.clients.producers[index];
-            let open = Open { batch, place: producer.sent_count, attempt: 0, waits: false };
+            let open = Open {
+                batch,
+                place: producer.sent_count,
+                attempt: 0,
+                waits: false,
+                since: self.now,
+            };
             producer.sent_count += 1;
             producer.open.insert(id, open);
             self.attempt(index, id);
@@ -197,11 +222,7 @@ impl World {
         let mut stamp = ProducerStamp::NONE;
         if producer.manner == Manner::Idempotent {
             let base_sequence = producer.next_sequence;
-            stamp = ProducerStamp {
-                producer_id: 1_000 + index as i64,
-                producer_epoch: 0,
-                base_sequence,
-            };
+            stamp = ProducerStamp { producer_id: producer.id, producer_epoch: 0, base_sequence };
             producer.next_sequence += count as i32;
         }
         let (low, high) = self.options.load.record_size;
@@ -292,6 +313,14 @@ impl World {
             return;
         }
         open.waits = false;
+        let is_late = self.options.forgets_producers && self.now > open.since + PATIENCE;
+        if is_late && producer.manner == Manner::Idempotent && !matches!(outcome, Some(Ok(_))) {
+            producer.open.clear();
+            producer.is_known = false;
+            producer.next_sequence = 0;
+            producer.id += 1;
+            return;
+        }
         let again = match outcome {
             Some(Ok(_)) => false,
             Some(Err(error)) if is_definite(*error) => true,

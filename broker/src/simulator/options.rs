@@ -33,6 +33,8 @@ pub(crate) struct Options {
     pub(crate) erring_controller: bool,
     /// Clients delete records now and then.
     pub(crate) trims: bool,
+    /// Brokers forget producers that rest for a few seconds, and some rest for longer.
+    pub(crate) forgets_producers: bool,
 }
 
 /// What clients do.
@@ -90,6 +92,7 @@ impl Options {
             fault_interval: random.pick(&[150, 300, 600, 1200]) * MS,
             erring_controller: random.chance(30),
             trims: random.chance(30),
+            forgets_producers: random.chance(25),
         }
     }
 }

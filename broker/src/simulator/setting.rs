@@ -26,8 +26,9 @@ pub(crate) struct Setting {
 
 impl Setting {
     pub(crate) fn new(options: &Options, bug: Option<Bug>) -> Setting {
-        // Longer than any producer here waits, and nothing next to how far wall clocks jump.
-        let producer_id_expiration = Duration::from_secs(120);
+        // The longer one is nothing next to how far wall clocks jump.
+        let producer_id_expiration =
+            Duration::from_secs(if options.forgets_producers { 5 } else { 120 });
         let config = Arc::new(Config { producer_id_expiration, ..Config::default() });
         let topic_config = Arc::new(topic_config(&config, options));
         let tight = options.tuning.tight;
