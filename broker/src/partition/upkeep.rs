@@ -12,6 +12,9 @@ use crate::limits::{CHECK_QUORUM_TICKS, DATA_TICKS, PROBE_TICKS, REPLICA_TICK, R
 use crate::metadata::TopicConfig;
 use crate::shard::TrimError;
 
+/// How often a log's first batch is asked for.
+const READ_TRIES: usize = 3;
+
 /// Milliseconds of one tick of a data partition.
 const TICK_MS: u64 = REPLICA_TICK.as_millis() as u64 * DATA_TICKS as u64;
 
@@ -113,10 +116,13 @@ impl Partition {
 
 /// Base offset of the first batch that the log holds, some of whose records may be trimmed: the
 /// core knows whole batches only. The log's end where there is none.
+///
+/// A read that fails once is repeated: an offset inside of a batch is no start that the core can
+/// work with. Where it goes on failing, the replica is about to be found corrupt.
 pub(crate) fn first_batch_base(log: &Log) -> u64 {
     let start = log.start();
-    let first = log.view().read(start, 0, true, log.durable_end());
-    first.map_or(start, |slice| slice.first_offset)
+    let first = || log.view().read(start, 0, true, log.durable_end()).ok();
+    (0..READ_TRIES).find_map(|_| first()).map_or(start, |slice| slice.first_offset)
 }
 
 /// The log's settings as the topic and the broker set them.

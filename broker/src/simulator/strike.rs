@@ -140,6 +140,13 @@ impl World {
         let broker = told.node.0 as usize - 1;
         let at = self.now + self.random.below(10 * MS);
         self.agenda.add(at, Event::Input { broker, life: None, input });
+        let rival = assignment.ballot.node.0 as usize - 1;
+        if rival != broker && told.round == assignment.ballot.round {
+            // They do not hear of each other for a while.
+            let links = vec![(broker, rival), (rival, broker)];
+            self.network.cut(&links);
+            self.agenda.add(self.now + 300 * MS, Event::Undo(Undo::Mend(links)));
+        }
         self.tell_of(key);
     }
 
@@ -226,7 +233,8 @@ impl World {
         self.trace.say(self.now, format_args!("{id} starts with {found:?}"));
         for (key, durable) in found {
             let damaged = self.invariants.corruption.is_damaged(id, key);
-            self.invariants.vows.recovered(id, key, &durable, damaged)?;
+            let decided_end = self.invariants.decided.end(key);
+            self.invariants.vows.recovered(id, key, &durable, damaged, decided_end)?;
             self.invariants.corruption.recovered(id, key, &durable)?;
             self.seen.remove(&(broker, key));
         }
@@ -255,7 +263,8 @@ impl World {
             match process.open(key, broker, Some(&ended), setting) {
                 Ok(durable) => {
                     let damaged = self.invariants.corruption.is_damaged(id, key);
-                    self.invariants.vows.recovered(id, key, &durable, damaged)?;
+                    let decided_end = self.invariants.decided.end(key);
+                    self.invariants.vows.recovered(id, key, &durable, damaged, decided_end)?;
                     self.invariants.corruption.recovered(id, key, &durable)?;
                     self.seen.remove(&(broker, key));
                 }
@@ -319,8 +328,11 @@ impl World {
                 let sector = at / 512 * 512;
                 let from = sector.max(stored.position);
                 let end = (sector + 512).min(stored.position + stored.size);
-                let byte = if damage == Damage::Zeros { 0 } else { 0x5a };
-                machine.storage.overwrite(&stored.path, from, &vec![byte; (end - from) as usize])
+                let bytes = match damage {
+                    Damage::Zeros => vec![0; (end - from) as usize],
+                    _ => neighbour(&machine.storage, &stored.path, from..end),
+                };
+                machine.storage.overwrite(&stored.path, from, &bytes)
             }
             Damage::Unreadable => machine.storage.set_unreadable(&stored.path, at..at + 1),
         };
@@ -329,6 +341,15 @@ impl World {
             self.invariants.corruption.note(id, key, stored.base, mark, accepted);
         }
     }
+}
+
+/// What a sector beside the range holds: a write that went to the wrong place.
+fn neighbour(storage: &MemoryStorage, path: &Path, range: std::ops::Range<u64>) -> Vec<u8> {
+    let size = range.end - range.start;
+    let from = if range.start < 512 { range.start + 512 } else { range.start - 512 };
+    let content = storage.content(path).unwrap_or_default();
+    let beside = content.iter().skip(from as usize).chain(std::iter::repeat(&0x5a));
+    beside.take(size as usize).copied().collect()
 }
 
 /// One of the batches below `mark` on a disk.

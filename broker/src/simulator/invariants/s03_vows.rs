@@ -62,6 +62,7 @@ impl Vows {
         key: PartitionKey,
         durable: &Durable,
         damaged: bool,
+        decided_end: u64,
     ) -> Checked {
         let ordered = durable.promised >= durable.accepted_ballot;
         demand(NAME, ordered, || format!("{node} accepted beyond its promise: {durable:?}"))?;
@@ -71,6 +72,8 @@ impl Vows {
         })?;
         let (accepted, end) = said.accepted;
         let held = durable.log_end.max(durable.faulty_end.unwrap_or(0));
+        // A later leader may have cut what was not chosen, and its own log is not here yet.
+        let end = if durable.promised > accepted { end.min(decided_end) } else { end };
         let holds = durable.accepted_ballot > accepted
             || durable.accepted_ballot == accepted && (held >= end || damaged);
         demand(NAME, holds, || {
