@@ -122,16 +122,23 @@ impl Machine {
     /// What the disk holds of a partition for sure, whether or not the process runs.
     pub(crate) fn held(&self, key: PartitionKey) -> Held {
         match &self.process {
-            Some(process) if self.put_aside.is_none() => held(process, key),
+            Some(process) if process.partitions.contains_key(&key) => held(process, key),
             _ => self.held.get(&key).copied().unwrap_or_default(),
         }
+    }
+
+    /// A replica's incarnation ended while the process goes on.
+    pub(crate) fn note_ended(&mut self, key: PartitionKey, ended: &Ended) {
+        let accepted = ballot(ended.journaled.vow.unwrap_or_default().accepted);
+        self.held.insert(key, Held { accepted, durable_end: ended.journaled.mark });
     }
 
     /// The process is over; its disk lost power, or not. Returns the process that was.
     pub(crate) fn end(&mut self, power_lost: bool, chance: u64) -> Option<Process> {
         let mut process = self.process.take()?;
         if self.put_aside.is_none() {
-            self.held = process.partitions.keys().map(|key| (*key, held(&process, *key))).collect();
+            let held = process.partitions.keys().map(|key| (*key, held(&process, *key)));
+            self.held.extend(held);
         }
         if !chance.is_multiple_of(4) && !self.power_off {
             let operation = self.storage.operation_count() + chance / 8 % LAST_OPERATIONS;

@@ -15,8 +15,8 @@ const LOOK_SIZE: usize = 1 << 20;
 impl World {
     /// Looks at the partitions that the last turn of a broker touched.
     pub(crate) fn observe(&mut self, broker: usize) -> Checked {
-        let Some(process) = &mut self.machines[broker].process else { return Ok(()) };
-        let touched = std::mem::take(&mut process.touched);
+        let Some(process) = &self.machines[broker].process else { return Ok(()) };
+        let touched = process.touched.clone();
         s21_bounds::check(node(broker), process.waiting_count())?;
         for key in touched {
             self.observe_partition(broker, key)?;

@@ -267,7 +267,7 @@ impl Process {
             true => std::mem::take(&mut self.ended),
             false => BTreeMap::new(),
         };
-        for key in &self.touched {
+        for key in &std::mem::take(&mut self.touched) {
             let Some(ended) = self.partitions.get(key).and_then(Partition::poll_ended) else {
                 continue;
             };

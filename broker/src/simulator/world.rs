@@ -293,13 +293,14 @@ impl World {
             }
         }
         self.note_ends(broker, false);
+        // What a replica said counts although its incarnation may have ended in the same turn.
+        self.observe(broker)?;
         let machine = &mut self.machines[broker];
         let Some(process) = &mut machine.process else { return Ok(()) };
         let ended = process.take_ended();
         if slowness > 1 {
             machine.busy_until = now + count * TURN_COST * slowness;
         }
-        self.observe(broker)?;
         self.reopen(broker, ended)?;
         self.flush(broker)
     }
