@@ -23,7 +23,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(1);
 const ROUND_LIMIT: i32 = 3;
 
 /// Time without a fault before and after one.
-const CALM: Duration = Duration::from_millis(1500);
+const CALM: Duration = Duration::from_secs(1);
 
 /// Time from one cut to the next heal of a link that flaps, and from there to the next cut.
 const FLAP: Duration = Duration::from_millis(500);
@@ -88,7 +88,7 @@ impl Harm {
     fn duration(self) -> Duration {
         Duration::from_secs(match self {
             Harm::Paused(_) => variable("SYNOD_CHAOS_PAUSE_SECONDS", 5),
-            _ => variable("SYNOD_CHAOS_PARTITION_SECONDS", 5),
+            _ => variable("SYNOD_CHAOS_PARTITION_SECONDS", 4),
         })
     }
 

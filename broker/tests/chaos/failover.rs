@@ -28,7 +28,7 @@ const REPLACEMENT_LIMIT: Duration = Duration::from_secs(2);
 const STALL_LIMIT: Duration = Duration::from_secs(1);
 
 fn kill_count() -> u64 {
-    variable("SYNOD_CHAOS_KILLS", 3)
+    variable("SYNOD_CHAOS_KILLS", 2)
 }
 
 /// The partitions that a broker leads.
