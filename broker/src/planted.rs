@@ -12,6 +12,14 @@ pub(crate) enum PlantedBug {
     MessagesNotHeld,
     /// A log is cut while its durability mark still lies beyond the cut.
     MarkNotLowered,
+    /// A directory that no decided record speaks of is removed.
+    OrphanDirectoryDeleted,
+    /// A broker that comes with another data directory is taken for the member that it says it is.
+    UnknownIncarnationVotes,
+    /// The controller appoints whoever is there, whether or not it reaches a majority.
+    ConnectivityIgnored,
+    /// The controller appoints in the round that is in force.
+    RoundAppointedTwice,
 }
 
 #[cfg(any(test, feature = "simulator"))]

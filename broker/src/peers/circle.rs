@@ -91,12 +91,8 @@ impl Circle {
     }
 
     /// From now on this broker tells whom it found where, itself included.
-    pub(super) fn tell_found(&self, mut members: Vec<(u32, [u8; 16])>) {
-        let mut own = lock(&self.own);
-        assert!(own.cluster.is_none(), "the members of a formed cluster are settled");
-        members.push((own.node, own.directory));
-        members.sort_unstable();
-        own.members = members;
+    pub(super) fn tell_found(&self, members: Vec<(u32, [u8; 16])>) {
+        lock(&self.own).tell_found(members);
     }
 
     pub(super) fn hello(&self, to: u32, channel: Channel) -> Hello {

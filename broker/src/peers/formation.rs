@@ -19,7 +19,7 @@ use synod_log::identity::{ClusterId, DirectoryId, Member, Membership};
 use super::circle::Circle;
 use super::dial::{DialError, probe};
 use super::frame::FrameError;
-use super::hello::{HelloReply, Introduction, Refusal};
+use super::hello::{HelloReply, Introduction, Mismatch, Refusal};
 use crate::config::Voter;
 use crate::limits::{FORMATION_PATIENCE, FORMATION_REPORT, FORMATION_ROUND};
 
@@ -37,9 +37,12 @@ pub(super) struct Formation {
     reported: Option<Instant>,
 }
 
-/// What one round of dials has shown.
-#[derive(Debug, Default)]
-struct Round {
+/// What one round of dials has shown to a voter that belongs to no cluster yet. Pure: who is
+/// dialed, and how, is the caller's.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// All voters of the cluster list in order of node id.
+    voters: Vec<u32>,
     found: Vec<(u32, [u8; 16])>,
     /// Voters that tell of others than this broker does.
     differing: usize,
@@ -69,19 +72,16 @@ impl Formation {
             let dials =
                 others.iter().map(|voter| probe(&voter.address, own.clone(), voter.node_id));
             let replies = join_all(dials).await;
-            let mut round = Round::default();
+            let nodes = others.iter().map(|voter| voter.node_id).chain([own.node]);
+            let mut round = Round::new(nodes);
             for (voter, reply) in others.iter().zip(replies) {
                 if let Some(membership) = self.look_at(&own, voter, reply, &mut round)? {
                     return Ok(membership);
                 }
             }
             self.check_dispute(&round)?;
-            let mut members = round.found.clone();
-            members.push((own.node, own.directory));
-            members.sort_unstable();
-            // What was told in this round is what was found in it, here and everywhere.
-            if members.len() > others.len() && members == own.members && round.differing == 0 {
-                return Ok(membership_of(members));
+            if let Some(membership) = round.agreed(&own) {
+                return Ok(membership);
             }
             self.report(&round, report);
             self.circle.tell_found(round.found);
@@ -108,56 +108,14 @@ impl Formation {
                 return Ok(None);
             }
         };
-        let it = &reply.from;
-        let theirs = match &reply.outcome {
-            Err(Refusal::Mismatch(mismatch)) => Some(mismatch.reversed()),
+        let refusal = match &reply.outcome {
+            Err(Refusal::Mismatch(mismatch)) => Some(*mismatch),
             _ => None,
         };
-        let mismatch = own.fits(it, Some(voter.node_id)).err().or(theirs);
-        if let Some(mismatch) = mismatch {
-            return Err(FormationError(format!("{place}: {}", mismatch.describe(own, it))));
-        }
-        self.circle.note_found(it);
-        if let Some(membership) = it.membership() {
-            self.check_membership(&membership).map_err(|problem| {
-                FormationError(format!("{place} tells of a cluster {problem}"))
-            })?;
-            return Ok(Some(membership));
-        }
-        round.found.push((it.node, it.directory));
-        match it.member(own.node) {
-            Some(directory) if directory != own.directory => {
-                round.dispute = Some(format!(
-                    "{place} finds data directory {} at this broker's address, not {}: another \
-                     broker runs as node {}, or the cluster list leads to another one",
-                    DirectoryId(directory),
-                    DirectoryId(own.directory),
-                    own.node
-                ));
-            }
-            _ => {}
-        }
-        if own.members != it.members {
-            round.differing += 1;
-        }
-        Ok(None)
-    }
-
-    /// A list that is not what its id says, or not of these voters, was made up.
-    fn check_membership(&self, membership: &Membership) -> Result<(), &'static str> {
-        let members = membership.members.iter();
-        let list = members.map(|member| (member.node_id, member.directory.0)).collect();
-        if membership_of(list) != *membership {
-            return Err("whose id is not that of its members");
-        }
-        let node = self.circle.node();
-        let mut voters: Vec<u32> =
-            self.circle.others().iter().map(|voter| voter.node_id).chain([node]).collect();
-        voters.sort_unstable();
-        if !membership.members.iter().map(|member| member.node_id).eq(voters) {
-            return Err("of other voters than the cluster list");
-        }
-        Ok(())
+        let membership = round.hear(own, (voter.node_id, &place), &reply.from, refusal);
+        let membership = membership.map_err(FormationError)?;
+        self.circle.note_found(&reply.from);
+        Ok(membership)
     }
 
     /// A dispute may be old news of an earlier start of this broker; one that stays is real.
@@ -184,6 +142,85 @@ impl Formation {
             tracing::info!("{text}");
         }
         report(text);
+    }
+}
+
+impl Round {
+    /// Nobody of `voters`, this broker included, has answered.
+    pub(crate) fn new(voters: impl IntoIterator<Item = u32>) -> Round {
+        let mut voters: Vec<u32> = voters.into_iter().collect();
+        voters.sort_unstable();
+        Round { voters, found: Vec::new(), differing: 0, missing: Vec::new(), dispute: None }
+    }
+
+    /// Judges what `it` says, who was found where node `meant` should be; `refusal` is what it has
+    /// against this broker. A formed cluster ends the search.
+    ///
+    /// # Errors
+    /// The two can never be of one cluster.
+    pub(crate) fn hear(
+        &mut self,
+        own: &Introduction,
+        (meant, place): (u32, &str),
+        it: &Introduction,
+        refusal: Option<Mismatch>,
+    ) -> Result<Option<Membership>, String> {
+        let mismatch = own.fits(it, Some(meant)).err().or(refusal.map(Mismatch::reversed));
+        if let Some(mismatch) = mismatch {
+            return Err(format!("{place}: {}", mismatch.describe(own, it)));
+        }
+        if let Some(membership) = it.membership() {
+            return match self.check_membership(&membership) {
+                Ok(()) => Ok(Some(membership)),
+                Err(problem) => Err(format!("{place} tells of a cluster {problem}")),
+            };
+        }
+        self.found.push((it.node, it.directory));
+        if let Some(directory) = it.member(own.node)
+            && directory != own.directory
+        {
+            self.dispute = Some(format!(
+                "{place} finds data directory {} at this broker's address, not {}: another \
+                 broker runs as node {}, or the cluster list leads to another one",
+                DirectoryId(directory),
+                DirectoryId(own.directory),
+                own.node
+            ));
+        }
+        if own.members != it.members {
+            self.differing += 1;
+        }
+        Ok(None)
+    }
+
+    /// The cluster, if all voters answered and tell of the same. What was told in this round is
+    /// what was found in it, here and everywhere.
+    pub(crate) fn agreed(&self, own: &Introduction) -> Option<Membership> {
+        let mut members = self.found.clone();
+        members.push((own.node, own.directory));
+        members.sort_unstable();
+        let all = members.len() == self.voters.len() && members == own.members;
+        (all && self.differing == 0).then(|| membership_of(members))
+    }
+
+    /// A list that is not what its id says, or not of these voters, was made up.
+    fn check_membership(&self, membership: &Membership) -> Result<(), &'static str> {
+        let members = membership.members.iter();
+        let list = members.map(|member| (member.node_id, member.directory.0)).collect();
+        if membership_of(list) != *membership {
+            return Err("whose id is not that of its members");
+        }
+        let named = membership.members.iter().map(|member| member.node_id);
+        if !named.eq(self.voters.iter().copied()) {
+            return Err("of other voters than the cluster list");
+        }
+        Ok(())
+    }
+
+    /// Whom this round has found.
+    #[cfg(any(test, feature = "simulator"))]
+    pub(crate) fn into_found(self) -> Vec<(u32, [u8; 16])> {
+        self.found
     }
 }
 

@@ -37,6 +37,9 @@ mod socket;
 pub(crate) use contacts::Contacts;
 pub(crate) use dialer::{Dialer, dialer_of};
 pub(crate) use formation::FormationError;
+#[cfg(any(test, feature = "simulator"))]
+pub(crate) use formation::Round;
+pub(crate) use hello::Introduction;
 pub(crate) use links::{ControlLinks, Links};
 pub(crate) use listener::{Inbound, Received};
 pub(crate) use message::{
@@ -54,7 +57,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::circle::Circle;
 use self::formation::Formation;
-use self::hello::Introduction;
 use self::link::Link;
 use self::listener::Door;
 use crate::config::Cluster;
@@ -84,17 +86,10 @@ impl Peers {
     pub(crate) fn new(own: Own, metrics: Arc<Metrics>) -> Peers {
         let voters = own.cluster.as_ref().map_or(&[][..], Cluster::voters);
         let others = voters.iter().filter(|voter| voter.node_id != own.node).cloned().collect();
-        let mut introduction = Introduction {
-            node: own.node,
-            directory: own.directory.0,
-            incarnation: own.incarnation,
-            voters: own.cluster.as_ref().map_or_else(String::new, Cluster::to_string),
-            cluster: None,
-            members: vec![(own.node, own.directory.0)],
-        };
-        if let Some(membership) = &own.membership {
-            introduction.join(membership);
-        }
+        let list = own.cluster.as_ref().map_or_else(String::new, Cluster::to_string);
+        let Own { node, directory, incarnation, .. } = own;
+        let membership = own.membership.as_ref();
+        let introduction = Introduction::new(node, directory, incarnation, list, membership);
         let circle = Arc::new(Circle::new(introduction, others, metrics));
         let stop = CancellationToken::new();
         let door = Arc::new(Door::new(circle.clone(), stop.clone()));
