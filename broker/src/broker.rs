@@ -18,6 +18,7 @@ use crate::metadata::{
     TopicId, TopicImage,
 };
 use crate::metrics::Metrics;
+use crate::planted::{PlantedBug, is_planted};
 use crate::producer_ids::ProducerIds;
 use crate::shard::ShardHandle;
 
@@ -66,8 +67,14 @@ impl DeletedTopics {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(topic);
     }
 
-    fn contains(&self, topic: TopicId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&topic)
+    /// Whether a directory that was found at the start may go: no topic is there for it, because a
+    /// decided record deleted it. Others stay, whatever they are.
+    pub(crate) fn may_remove(&self, image: &MetadataImage, topic: TopicId) -> bool {
+        if image.topic_by_id(topic).is_some() {
+            return false;
+        }
+        let deleted = self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&topic);
+        deleted || is_planted(PlantedBug::OrphanDirectoryDeleted)
     }
 }
 
@@ -185,8 +192,9 @@ impl Broker {
         leftovers.extract_if(.., |key| crate::shard::shard_of(*key, count) == shard).collect()
     }
 
-    pub(crate) fn was_deleted(&self, topic: TopicId) -> bool {
-        self.parts.deleted.contains(topic)
+    /// The topics that decided records deleted.
+    pub(crate) fn deleted(&self) -> &DeletedTopics {
+        &self.parts.deleted
     }
 
     /// Waits until every shard has carried out the metadata up to `end`: partitions are open, led

@@ -23,7 +23,7 @@ pub(super) fn encode(proposal: &Proposal, timestamp: i64) -> Result<Batch, State
 }
 
 /// A batch's base offset and records.
-pub(super) fn decode(
+pub(crate) fn decode(
     batch: &synod_wire::batch::Batch,
 ) -> Result<(u64, Vec<EncodedRecord>), StateError> {
     let base = u64::try_from(batch.header().base_offset)?;

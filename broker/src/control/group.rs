@@ -232,6 +232,12 @@ impl Group {
         &mut self.partition
     }
 
+    /// The metadata group's replica, for looking at.
+    #[cfg(any(test, feature = "simulator"))]
+    pub(crate) fn replica(&self) -> &Partition {
+        &self.partition
+    }
+
     /// The durability mark that the journal should hold.
     pub(crate) fn mark(&self) -> u64 {
         self.partition.mark()

@@ -25,7 +25,11 @@ use crate::partition::{Effects, EndReason, Ended, Partition, PartitionError};
 use crate::peers::{ControlLinks, Received};
 use crate::shard::{Copies, OpenError, Past, unix_time_ms};
 
+#[cfg(any(test, feature = "simulator"))]
+pub(crate) use codec::decode;
 pub(crate) use group::{Group, GroupParts, METADATA_KEY};
+#[cfg(any(test, feature = "simulator"))]
+pub(crate) use open::replica_config;
 pub(crate) use open::{OpenedMetadata, open_metadata};
 
 /// Requests and messages that are taken from their queues at a time.

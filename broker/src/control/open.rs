@@ -35,12 +35,16 @@ pub(crate) fn open_metadata(
     let log_config = log_config(&config, broker.config());
     let (log, durable) = open_partition(storage, METADATA_KEY, log_config, past)?;
     let view = PartitionView::new(METADATA_KEY, 0, log.view(), config, Arc::default());
-    let replica_config = ReplicaConfig {
+    let replica = Replica::new(replica_config(NodeId(broker.id().0)), durable);
+    Ok(OpenedMetadata { log, replica, view: Arc::new(view) })
+}
+
+/// How a replica of the metadata group behaves: its heartbeats measure contact.
+pub(crate) fn replica_config(node: NodeId) -> ReplicaConfig {
+    ReplicaConfig {
         check_quorum_ticks: METADATA_CHECK_QUORUM_TICKS,
         resend_ticks: RESEND_TICKS,
         heartbeat_ticks: HEARTBEAT_TICKS,
-        ..ReplicaConfig::new(NodeId(broker.id().0))
-    };
-    let replica = Replica::new(replica_config, durable);
-    Ok(OpenedMetadata { log, replica, view: Arc::new(view) })
+        ..ReplicaConfig::new(node)
+    }
 }

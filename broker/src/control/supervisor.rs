@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::metadata::connectivity::Connectivity;
 use crate::metadata::controller::{Resignations, failover, should_yield};
 use crate::metadata::pacing::Pacing;
-use crate::metadata::request::{Resign, Resigned};
+use crate::metadata::request::{Resign, ResignReason, Resigned};
 use crate::metadata::{Ask, MetadataImage, MetadataRecord};
 use crate::state_log::StateLog;
 
@@ -77,6 +77,9 @@ impl Supervisor {
             let (broker, round, reason) = (resign.broker, *round, *reason);
             let resigned = Resigned { broker, round, reason, until_tick };
             if image.partition(*topic, *partition).is_some_and(|known| resigned.is_of(known)) {
+                if matches!(reason, ResignReason::Faulty | ResignReason::PromisesMissing) {
+                    self.pacing.note_unfit((*topic, *partition), broker);
+                }
                 self.resignations.insert((*topic, *partition), resigned);
                 self.due = true;
             }

@@ -68,6 +68,8 @@ pub struct Pacing {
     tick: u64,
     partitions: BTreeMap<PartitionRef, Backoff>,
     brokers: BTreeMap<BrokerId, Backoff>,
+    /// Brokers that could not lead a partition, and until when they are rather not asked again.
+    unfit: BTreeMap<(PartitionRef, BrokerId), u64>,
     /// Lives that said they are ending.
     leaving: BTreeSet<(BrokerId, TopicId)>,
 }
@@ -79,6 +81,7 @@ impl Pacing {
         if self.tick.is_multiple_of(LONGEST_WAIT_TICKS) {
             let tick = self.tick;
             self.partitions.retain(|_, backoff| backoff.level_at(tick) > 0);
+            self.unfit.retain(|_, until_tick| *until_tick > tick);
             self.brokers.retain(|_, backoff| backoff.level_at(tick) > 0);
         }
     }
@@ -86,6 +89,17 @@ impl Pacing {
     /// A leader was appointed.
     pub fn note_appointed(&mut self, partition: PartitionRef) {
         self.partitions.entry(partition).or_default().note(self.tick);
+    }
+
+    /// A broker could not lead a partition that it was appointed for.
+    pub fn note_unfit(&mut self, partition: PartitionRef, broker: BrokerId) {
+        self.unfit.insert((partition, broker), self.tick + LONGEST_WAIT_TICKS);
+    }
+
+    /// Whether the broker could not lead the partition lately: others are asked first.
+    #[must_use]
+    pub fn is_unfit(&self, partition: PartitionRef, broker: BrokerId) -> bool {
+        self.unfit.get(&(partition, broker)).is_some_and(|until_tick| *until_tick > self.tick)
     }
 
     /// A broker was lost.
@@ -178,6 +192,18 @@ mod tests {
         assert!(pacing.is_quiet(P));
         pass(&mut pacing, 600);
         assert!(pacing.partitions.is_empty(), "nothing is remembered for ever");
+    }
+
+    #[test]
+    fn whoever_could_not_lead_is_asked_last_for_a_while() {
+        let mut pacing = Pacing::default();
+        pacing.note_unfit(P, BrokerId(1));
+        assert!(pacing.is_unfit(P, BrokerId(1)) && !pacing.is_unfit(P, BrokerId(2)));
+        assert!(!pacing.is_unfit((P.0, 1), BrokerId(1)), "another partition");
+        pass(&mut pacing, LONGEST_WAIT_TICKS - 1);
+        assert!(pacing.is_unfit(P, BrokerId(1)));
+        pass(&mut pacing, 1);
+        assert!(!pacing.is_unfit(P, BrokerId(1)) && pacing.unfit.is_empty());
     }
 
     #[test]

@@ -37,6 +37,7 @@ use synod_log::{Log, LogError};
 use synod_paxos::{Ballot, Message, NodeId, Replica, Role, WriteId};
 
 use crate::metadata::AdminError;
+use crate::shard::OpenError;
 use crate::state_log::StateError;
 
 pub(crate) use append::{
@@ -373,6 +374,8 @@ pub(crate) enum PartitionError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Panicked(#[from] JobPanicked),
+    #[error("a partition cannot be opened: {0}")]
+    Open(Box<OpenError>),
     #[error("the metadata log cannot be folded: {0}")]
     State(StateError),
     #[error("the cluster does not take this start of the broker: {0}")]

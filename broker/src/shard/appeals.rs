@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use synod_log::key::PartitionKey;
+
 use super::event_loop::Shard;
 use super::events::{Event, Events};
 use crate::broker::Broker;
 use crate::limits::{APPEAL_PARTITIONS, NOMINATION_TICKS, RESIGN_INTERVAL};
-use crate::metadata::request::{LedPartition, Resign, ReturnLeadership};
+use crate::metadata::request::{LedPartition, Resign, ResignReason, ReturnLeadership};
 use crate::metadata::{BrokerId, MetadataImage, TopicId};
 use crate::partition::{Partition, Resignation};
 
@@ -103,8 +105,24 @@ impl Shard {
     }
 }
 
+/// A partition that this broker could not open, if it is the one that should lead it: somebody else
+/// has to.
+pub(crate) fn unopened(
+    key: PartitionKey,
+    image: &MetadataImage,
+    me: BrokerId,
+) -> Option<Resignation> {
+    let entry = image.partition(TopicId::from_bytes(key.topic), key.partition)?;
+    let owed = entry.leader == me && entry.replicas.len() > 1;
+    owed.then_some(Resignation { key, round: entry.round, reason: ResignReason::Faulty })
+}
+
 /// The partition, if it should go back to its preferred leader.
-fn nominee(partition: &Partition, image: &MetadataImage, me: BrokerId) -> Option<LedPartition> {
+pub(crate) fn nominee(
+    partition: &Partition,
+    image: &MetadataImage,
+    me: BrokerId,
+) -> Option<LedPartition> {
     let round = partition.view().leading_round()?;
     let key = partition.key();
     let topic = TopicId::from_bytes(key.topic);

@@ -22,10 +22,14 @@ use crate::groups::GroupRequest;
 use crate::partition::{AppendRequest, ReplicaStatus};
 use crate::peers::{InboundShare, PartitionMessage};
 
+#[cfg(any(test, feature = "simulator"))]
+pub(crate) use appeals::{nominee, unopened};
 pub(crate) use event_loop::{Shard, ShardParts, Storage, unix_time_ms};
 #[cfg(any(test, feature = "simulator"))]
 pub(crate) use open::recover;
 pub(crate) use open::{Copies, OpenError, Past, open_partition, purge_deleted};
+#[cfg(any(test, feature = "simulator"))]
+pub(crate) use reconcile::{copies, replica_set};
 #[cfg(any(test, feature = "simulator"))]
 pub(crate) use unwritten::Unwritten;
 

@@ -1,5 +1,6 @@
 //! Opening a partition's files: what the log and the journal say, put together for the replica.
 
+use std::io;
 use std::ops::Range;
 
 use synod_log::data_dir::DataDir;
@@ -10,7 +11,7 @@ use synod_log::{Log, LogConfig, LogError};
 use synod_paxos::{Ballot, Durable, NodeId, RoundStart};
 
 use super::event_loop::Storage;
-use crate::partition::first_batch_base;
+use crate::partition::{PartitionError, first_batch_base};
 
 /// Whether other brokers hold a partition, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,38 @@ impl OpenError {
             OpenError::Journal(error) => matches!(error, JournalError::DiskFull),
             OpenError::Lost { .. } => false,
         }
+    }
+}
+
+impl OpenError {
+    /// Whether a write or a sync may have failed: what memory holds of the files may not be on the
+    /// device then, and opening them again would trust it. A file that is not there, or not this
+    /// process's to use, is no such failure.
+    pub(crate) fn is_device_failure(&self) -> bool {
+        let is_device = |error: &io::Error| {
+            use io::ErrorKind as Kind;
+            let harmless = [
+                Kind::NotFound,
+                Kind::PermissionDenied,
+                Kind::ReadOnlyFilesystem,
+                Kind::StorageFull,
+            ];
+            !harmless.contains(&error.kind())
+        };
+        match self {
+            OpenError::Log(LogError::Poisoned) => true,
+            OpenError::Log(LogError::Io { source, .. }) | OpenError::Io(source) => {
+                is_device(source)
+            }
+            OpenError::Journal(error) => matches!(error, JournalError::Failed(_)),
+            OpenError::Log(_) | OpenError::Lost { .. } | OpenError::HeadLost(_) => false,
+        }
+    }
+}
+
+impl From<OpenError> for PartitionError {
+    fn from(error: OpenError) -> PartitionError {
+        PartitionError::Open(Box::new(error))
     }
 }
 

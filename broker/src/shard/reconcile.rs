@@ -110,6 +110,11 @@ impl Reconciler {
         });
     }
 
+    /// Partitions that should be served here and could not be opened.
+    pub(super) fn unopened(&self) -> impl Iterator<Item = PartitionKey> + '_ {
+        self.refused.iter().chain(&self.waiting).copied()
+    }
+
     /// Whether an attempt to open the partition makes sense now.
     fn may_open(&self, key: PartitionKey) -> bool {
         !self.refused.contains(&key) && !self.waiting.contains(&key)
@@ -224,6 +229,8 @@ impl Shard {
                 self.report_settled();
                 return Ok(());
             }
+            // What is on the device is not known any more.
+            Err(error) if error.is_device_failure() => return Err(error.into()),
             Err(error) => {
                 tracing::error!(partition = %key, %error, "cannot open the partition");
                 self.reconciler.refused.insert(key);
@@ -304,12 +311,9 @@ impl Shard {
     fn drop_leftovers(&mut self, image: &MetadataImage) {
         for key in self.broker.take_leftovers(self.reconciler.shard) {
             let topic = TopicId::from_bytes(key.topic);
-            if image.topic_by_id(topic).is_some() {
-                continue;
-            }
-            if self.broker.was_deleted(topic) {
+            if self.broker.deleted().may_remove(image, topic) {
                 self.reconciler.delete(&self.storage, key);
-            } else {
+            } else if image.topic_by_id(topic).is_none() {
                 tracing::warn!(partition = %key, "a directory of an unknown partition is left alone");
             }
         }
@@ -331,7 +335,8 @@ impl Shard {
     }
 }
 
-fn copies(partition: &PartitionImage) -> Copies {
+/// Whether a partition has other replicas.
+pub(crate) fn copies(partition: &PartitionImage) -> Copies {
     if partition.replicas.len() > 1 { Copies::Several } else { Copies::One }
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use synod_log::key::PartitionKey;
 use synod_paxos::NodeId;
 
+use super::appeals::unopened;
 use super::event_loop::Shard;
 use crate::control::METADATA_KEY;
 use crate::limits::{DATA_TICKS, SCRUB_INTERVAL, UPKEEP_TICKS};
@@ -64,6 +65,9 @@ impl Shard {
         for partition in self.partitions.values_mut() {
             partition.tick(&heard, &mut self.effects)?;
         }
+        let (reconciler, me) = (&self.reconciler, self.broker.id());
+        let missing = reconciler.unopened().filter_map(|key| unopened(key, reconciler.image(), me));
+        self.effects.resignations.extend(missing);
         Ok(())
     }
 

@@ -53,10 +53,9 @@ pub fn failover(
             }
             let leadership =
                 leadership.get_or_insert_with(|| Leadership::new(&ahead, connectivity));
-            let Some((leader, promised)) = successor(leadership, partition, broken, resigned)
-            else {
-                continue;
-            };
+            let unfit = |broker| pacing.is_unfit(key, broker);
+            let successor = successor(leadership, partition, broken, resigned, unfit);
+            let Some((leader, promised)) = successor else { continue };
             records.extend(leadership.appoint(key, partition, leader, promised));
             if records.len() - first_appointment >= APPOINTMENTS_PER_BATCH {
                 return records;
@@ -137,18 +136,22 @@ pub(super) fn suspects(
     suspects
 }
 
-/// Who shall lead instead, and the round that the appointment has to exceed besides the last one.
+/// Who shall lead instead, if need be one that was `unfit` lately, and the round that the
+/// appointment has to exceed besides the last one.
 fn successor(
     leadership: &Leadership<'_>,
     partition: &PartitionImage,
     broken: bool,
     resigned: Option<&Resigned>,
+    unfit: impl Fn(BrokerId) -> bool,
 ) -> Option<(BrokerId, u32)> {
     let (leader, replicas) = (partition.leader, &partition.replicas);
-    let Some(resigned) = resigned else {
-        return Some((leadership.choose(replicas, Some(leader))?, 0));
+    let another = || {
+        let fit = leadership.choose_among(replicas, |it| it != leader && !unfit(it));
+        // Who could not lead lately may be able to by now, and is better than nobody.
+        fit.or_else(|| leadership.choose(replicas, Some(leader)))
     };
-    let another = || leadership.choose(replicas, Some(leader));
+    let Some(resigned) = resigned else { return Some((another()?, 0)) };
     let same = || Some(leader).filter(|it| !broken && leadership.can_lead(*it, replicas));
     match resigned.reason {
         // Only its round was too low.

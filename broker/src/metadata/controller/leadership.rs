@@ -6,6 +6,7 @@ use crate::metadata::{
     BrokerId, MetadataImage, MetadataRecord, TopicId, connectivity::Connectivity,
     image::PartitionImage,
 };
+use crate::planted::{PlantedBug, is_planted};
 
 /// Chooses leaders, one partition after the other, counting what it has chosen.
 #[derive(Debug)]
@@ -35,7 +36,9 @@ impl<'a> Leadership<'a> {
 
     /// Whether `broker` could lead these replicas: it is there and linked to a majority of them.
     pub(super) fn can_lead(&self, broker: BrokerId, replicas: &[BrokerId]) -> bool {
-        self.able.contains(&broker) && self.connectivity.reaches_majority(broker, replicas)
+        let reaches = self.connectivity.reaches_majority(broker, replicas)
+            || is_planted(PlantedBug::ConnectivityIgnored);
+        self.able.contains(&broker) && reaches
     }
 
     /// The replica that can lead with the least to do, preferred ones first; not `unfit`.
@@ -44,7 +47,16 @@ impl<'a> Leadership<'a> {
         replicas: &[BrokerId],
         unfit: Option<BrokerId>,
     ) -> Option<BrokerId> {
-        let fit = |broker: &&BrokerId| Some(**broker) != unfit && self.can_lead(**broker, replicas);
+        self.choose_among(replicas, |broker| Some(broker) != unfit)
+    }
+
+    /// The same among those that `may` lead.
+    pub(super) fn choose_among(
+        &self,
+        replicas: &[BrokerId],
+        may: impl Fn(BrokerId) -> bool,
+    ) -> Option<BrokerId> {
+        let fit = |broker: &&BrokerId| may(**broker) && self.can_lead(**broker, replicas);
         // Of several minima `min_by_key` takes the first: the replicas' order decides.
         let load = |broker: &&BrokerId| self.counts.get(broker).copied().unwrap_or_default();
         replicas.iter().filter(fit).min_by_key(load).copied()
@@ -60,7 +72,8 @@ impl<'a> Leadership<'a> {
         promised: u32,
     ) -> Option<MetadataRecord> {
         assert!(image.replicas.contains(&leader), "a leader is one of the replicas");
-        let round = image.round.max(promised).checked_add(1);
+        let last = image.round - u32::from(is_planted(PlantedBug::RoundAppointedTwice));
+        let round = last.max(promised).checked_add(1);
         let round = round.filter(|round| *round <= crate::metadata::image::MAX_ROUND)?;
         if let Some(count) = self.counts.get_mut(&image.leader) {
             *count -= 1;
