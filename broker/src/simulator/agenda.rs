@@ -38,6 +38,11 @@ impl<E> Agenda<E> {
         self.heap.push(Reverse(Entry { at, number: self.added, event }));
     }
 
+    /// When something happens next.
+    pub(crate) fn next_at(&self) -> Option<Micros> {
+        self.heap.peek().map(|Reverse(entry)| entry.at)
+    }
+
     pub(crate) fn next(&mut self) -> Option<(Micros, E)> {
         self.heap.pop().map(|Reverse(entry)| (entry.at, entry.event))
     }

@@ -17,8 +17,15 @@ impl Bug {
     /// Every bug there is.
     pub(crate) fn all() -> Vec<Bug> {
         use planted::PlantedBug as InBroker;
-        let broker =
-            [InBroker::WatermarkLowered, InBroker::MessagesNotHeld, InBroker::MarkNotLowered];
+        let broker = [
+            InBroker::WatermarkLowered,
+            InBroker::MessagesNotHeld,
+            InBroker::MarkNotLowered,
+            InBroker::OrphanDirectoryDeleted,
+            InBroker::UnknownIncarnationVotes,
+            InBroker::ConnectivityIgnored,
+            InBroker::RoundAppointedTwice,
+        ];
         let core = synod_paxos::PlantedBug::ALL.map(Bug::Core);
         let log = synod_log::planted::PlantedBug::ALL.map(Bug::Log);
         core.into_iter().chain(log).chain(broker.map(Bug::Broker)).collect()
@@ -43,6 +50,20 @@ impl Bug {
 
     pub(crate) fn by_name(name: &str) -> Option<Bug> {
         Bug::all().into_iter().find(|bug| bug.name() == name)
+    }
+
+    /// Whether it shows only where the brokers' own controller appoints leaders.
+    pub(crate) fn is_of_controller(self) -> bool {
+        use planted::PlantedBug as InBroker;
+        matches!(
+            self,
+            Bug::Broker(
+                InBroker::OrphanDirectoryDeleted
+                    | InBroker::UnknownIncarnationVotes
+                    | InBroker::ConnectivityIgnored
+                    | InBroker::RoundAppointedTwice
+            )
+        )
     }
 
     /// What the core is told.

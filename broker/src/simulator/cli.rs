@@ -10,6 +10,7 @@ use clap::Parser;
 use super::bug::Bug;
 use super::options::{Options, Scale};
 use super::run::{Outcome, Run};
+use super::schedule::{Schedule, calm_hour};
 use super::shrink::shrink;
 
 /// Runs the real broker's core, log and recovery on simulated machines, from seeds.
@@ -35,12 +36,22 @@ pub(crate) struct Arguments {
     /// Plant every bug in turn and tell which seed finds it first.
     #[arg(long)]
     bugs: bool,
+    /// The brokers' own controller appoints leaders, not a script.
+    #[arg(long)]
+    governed: bool,
+    /// Part the network in every way of the directed schedules, for each seed; and an hour without
+    /// any fault.
+    #[arg(long)]
+    schedules: bool,
     /// With --seed: only these faults strike, by number (`none`: none).
     #[arg(long)]
     faults: Option<String>,
     /// Print everything that happens.
     #[arg(long)]
     trace: bool,
+    /// With --schedules: only the one of this number.
+    #[arg(long)]
+    number: Option<usize>,
     /// Do not make failing runs smaller.
     #[arg(long)]
     no_shrink: bool,
@@ -65,6 +76,7 @@ pub fn main() -> ExitCode {
     let scale = if arguments.small { Scale::Small } else { Scale::Large };
     let good = match run_of(&arguments) {
         _ if arguments.bugs => prove_all(scale, &arguments),
+        _ if arguments.schedules => run_schedules(&arguments),
         Some(run) => run_one(&run),
         None => match arguments.bug {
             Some(bug) => prove(bug, scale, &arguments),
@@ -80,7 +92,8 @@ pub(crate) fn run_of(arguments: &Arguments) -> Option<Run> {
         list.split(',').filter_map(|number| number.trim().parse().ok()).collect::<Vec<usize>>()
     });
     let scale = if arguments.small { Scale::Small } else { Scale::Large };
-    Some(Run { seed: arguments.seed?, scale, bug: arguments.bug, kept, printed: arguments.trace })
+    let Arguments { bug, governed, trace: printed, .. } = *arguments;
+    Some(Run { seed: arguments.seed?, scale, bug, kept, governed, printed })
 }
 
 fn run_one(run: &Run) -> bool {
@@ -106,6 +119,32 @@ fn run_one(run: &Run) -> bool {
     }
 }
 
+/// Runs every directed schedule, and an hour without faults, for each seed.
+fn run_schedules(arguments: &Arguments) -> bool {
+    let mut failed = 0;
+    let (first, count) = arguments.seed.map_or((arguments.start, arguments.seeds), |it| (it, 1));
+    for seed in first..first + count {
+        for (number, schedule) in Schedule::all().into_iter().enumerate() {
+            let printed = arguments.trace && arguments.number == Some(number);
+            if arguments.number.is_some_and(|only| only != number) {
+                continue;
+            }
+            if let Err(violation) = schedule.run(seed, arguments.bug, printed) {
+                failed += 1;
+                println!("seed {seed} schedule {number}: {schedule}: {violation}");
+            }
+        }
+        if arguments.number.is_none()
+            && let Err(violation) = calm_hour(seed, 3)
+        {
+            failed += 1;
+            println!("seed {seed}: an hour without faults: {violation}");
+        }
+    }
+    println!("{failed} schedules failed");
+    failed == 0
+}
+
 /// Runs many seeds, and makes the failing ones small.
 fn sweep(scale: Scale, arguments: &Arguments) -> bool {
     let begun = Instant::now();
@@ -123,7 +162,7 @@ fn sweep(scale: Scale, arguments: &Arguments) -> bool {
                     if seed >= end || failures().len() >= arguments.failures {
                         return;
                     }
-                    let run = Run::new(seed, scale);
+                    let run = Run { governed: arguments.governed, ..Run::new(seed, scale) };
                     let outcome = run.execute();
                     events.fetch_add(outcome.event_count, Ordering::Relaxed);
                     acked.fetch_add(outcome.acked_count as u64, Ordering::Relaxed);
@@ -190,9 +229,9 @@ fn prove(bug: Bug, scale: Scale, arguments: &Arguments) -> bool {
 /// The first seed that finds a planted bug: one that breaks an invariant only because of it.
 pub(crate) fn find(bug: Bug, scale: Scale, seeds: std::ops::Range<u64>) -> Option<(u64, Outcome)> {
     seeds.into_iter().find_map(|seed| {
-        let outcome = Run { bug: Some(bug), ..Run::new(seed, scale) }.execute();
-        let found =
-            outcome.violation.is_some() && Run::new(seed, scale).execute().violation.is_none();
+        let clean = Run { governed: bug.is_of_controller(), ..Run::new(seed, scale) };
+        let outcome = Run { bug: Some(bug), ..clean.clone() }.execute();
+        let found = outcome.violation.is_some() && clean.execute().violation.is_none();
         found.then_some((seed, outcome))
     })
 }

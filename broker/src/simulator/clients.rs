@@ -46,7 +46,7 @@ enum Manner {
 
 #[derive(Debug)]
 struct Producer {
-    partition: u32,
+    key: PartitionKey,
     manner: Manner,
     acks: Acks,
     /// Its id at the brokers.
@@ -63,6 +63,8 @@ struct Producer {
     /// When its last request arrives: requests on one connection do not overtake each other.
     last_arrival: Micros,
     sent_count: usize,
+    /// Its topic is gone.
+    is_retired: bool,
 }
 
 #[derive(Debug)]
@@ -105,7 +107,7 @@ impl Clients {
             // What a failover drops, a deduplicated producer cannot go on from.
             let all = manner == Manner::Idempotent || random.chance(60);
             Producer {
-                partition: partition(random),
+                key: key_of(partition(random)),
                 manner,
                 acks: if all { Acks::All } else { Acks::Leader },
                 id: random.range(1_000, 1 << 40) as i64,
@@ -116,6 +118,7 @@ impl Clients {
                 is_known: false,
                 last_arrival: 0,
                 sent_count: 0,
+                is_retired: false,
             }
         };
         let consumer =
@@ -144,10 +147,33 @@ impl Clients {
     }
 
     /// Adds a producer that has one batch acked by every replica set there is.
-    pub(crate) fn add_probe(&mut self, partition: u32) -> usize {
+    pub(crate) fn add_probe(&mut self, key: PartitionKey) -> usize {
+        let index = self.add(key, Manner::Plain);
+        self.probes.insert(index, None);
+        index
+    }
+
+    /// Adds a producer for a partition that may be deleted at any time.
+    pub(crate) fn add_passing(&mut self, key: PartitionKey) -> usize {
+        self.add(key, Manner::Once)
+    }
+
+    /// A topic is gone: nobody waits for its partitions any more.
+    pub(crate) fn forget(&mut self, topic: [u8; 16]) {
+        let of_topic = |producer: &Producer| producer.key.topic == topic;
+        for (index, producer) in self.producers.iter_mut().enumerate() {
+            if of_topic(producer) {
+                producer.open.clear();
+                producer.is_retired = true;
+                self.probes.remove(&index);
+            }
+        }
+    }
+
+    fn add(&mut self, key: PartitionKey, manner: Manner) -> usize {
         self.producers.push(Producer {
-            partition,
-            manner: Manner::Plain,
+            key,
+            manner,
             acks: Acks::All,
             id: 0,
             next_sequence: 0,
@@ -157,24 +183,24 @@ impl Clients {
             is_known: false,
             last_arrival: 0,
             sent_count: 0,
+            is_retired: false,
         });
-        let index = self.producers.len() - 1;
-        self.probes.insert(index, None);
-        index
+        self.producers.len() - 1
     }
 }
 
-impl World {
-    fn key_of(&self, partition: u32) -> PartitionKey {
-        PartitionKey { topic: *b"simulated topic!", partition }
-    }
+/// A partition of the topic that is there all the time.
+pub(crate) fn key_of(partition: u32) -> PartitionKey {
+    PartitionKey { topic: *b"simulated topic!", partition }
+}
 
+impl World {
     // ---- producers ---------------------------------------------------------------------------
 
     /// A producer may send a batch, and looks again later.
     pub(crate) fn send(&mut self, index: usize) {
         let is_probe = self.clients.probes.contains_key(&index);
-        if self.clients.quiet && !is_probe {
+        if self.clients.quiet && !is_probe || self.clients.producers[index].is_retired {
             return;
         }
         let (low, high) = self.options.load.pause;
@@ -192,7 +218,7 @@ impl World {
         // begins with the oldest one.
         let oldest = producer.open.values().next().map_or(producer.sent_count, |o| o.place);
         if producer.sent_count - oldest < most {
-            let key = PartitionKey { topic: *b"simulated topic!", partition: producer.partition };
+            let key = producer.key;
             let count = self.random.range(1, 4);
             let at_most_once = producer.manner != Manner::Plain;
             let id = self.history.begin(key, count, at_most_once);
@@ -248,8 +274,13 @@ impl World {
 
     /// Sends a batch to whoever is believed to lead.
     fn attempt(&mut self, index: usize, id: u64) {
-        let key = self.key_of(self.clients.producers[index].partition);
-        let Some(assignment) = self.controller.get(key) else { return };
+        let key = self.clients.producers[index].key;
+        let Some(assignment) = self.controller.get(key) else {
+            // The topic is not there yet, as far as is known.
+            let at = self.now + self.random.range(2 * MS, 30 * MS);
+            self.agenda.add(at, Event::Retry { producer: index, id });
+            return;
+        };
         let voters = &assignment.voters;
         let informed = !self.random.chance(10);
         let told = if informed { assignment.ballot.node } else { self.random.pick(voters) };
@@ -363,7 +394,7 @@ impl World {
             self.agenda.add(self.now + pause, Event::Fetch(index));
         }
         let partition = self.clients.consumers[index].partition;
-        let key = self.key_of(partition);
+        let key = key_of(partition);
         let Some(assignment) = self.controller.get(key) else { return Ok(()) };
         let broker = self.random.pick(&assignment.voters).0 as usize - 1;
         if self.machines[broker].paused_until > self.now {
@@ -405,7 +436,7 @@ impl World {
         }
         self.agenda.add(self.now + self.random.range(200 * MS, 2 * SECOND), Event::Trim);
         let partition = self.random.below(self.options.partition_count as u64) as u32;
-        let key = self.key_of(partition);
+        let key = key_of(partition);
         let end = self.invariants.decided.end(key);
         let Some(assignment) = self.controller.get(key) else { return };
         if end == 0 {

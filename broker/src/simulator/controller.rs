@@ -1,15 +1,20 @@
-//! A scripted controller: appoints leaders by what it sees of the cluster, and errs when told to.
+//! Who hosts and who leads what, as the run knows it: decided by the brokers' own controller, or
+//! by a script that appoints leaders by what it sees of the cluster, and errs when told to.
 //!
-//! Safety must not rest on what it does; liveness after the heal does, and then it sees the truth.
+//! Safety must not rest on what the script does; liveness after the heal does, and then it sees
+//! the truth.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use synod_log::key::PartitionKey;
 use synod_paxos::{Ballot, NodeId, ReplicaSet};
 
+use super::admin::News;
 use super::agenda::{MS, Micros};
 use super::fault::Repeat;
 use super::random::Random;
+use crate::metadata::MetadataImage;
 
 /// A leader that cannot lead for this long is replaced.
 const PATIENCE: Micros = 500 * MS;
@@ -38,6 +43,8 @@ impl Assignment {
 #[derive(Debug, Default)]
 pub(crate) struct Controller {
     assignments: BTreeMap<PartitionKey, Assignment>,
+    /// The newest metadata that the brokers decided.
+    image: Arc<MetadataImage>,
 }
 
 impl Controller {
@@ -47,6 +54,44 @@ impl Controller {
         let assignment =
             Assignment { voters, ballot, appointed_at: 0, missing_since: None, ambiguous: false };
         self.assignments.insert(key, assignment);
+    }
+
+    /// Takes over what brokers decided, if that is news.
+    pub(crate) fn follow(&mut self, image: &Arc<MetadataImage>, now: Micros) -> News {
+        let mut news = News::default();
+        if image.end() <= self.image.end() {
+            return news;
+        }
+        for topic in self.image.topics().filter(|it| image.topic_by_id(it.id).is_none()) {
+            news.deleted.push(topic.id.bytes());
+        }
+        self.assignments.retain(|key, _| !news.deleted.contains(&key.topic));
+        for topic in image.topics() {
+            for (partition, entry) in (0u32..).zip(&topic.partitions) {
+                let key = PartitionKey { topic: topic.id.bytes(), partition };
+                if !self.assignments.contains_key(&key) {
+                    news.created.push(key);
+                }
+                let assignment = Assignment {
+                    voters: entry.replicas.iter().map(|broker| NodeId(broker.0)).collect(),
+                    ballot: Ballot::new(entry.round, NodeId(entry.leader.0)),
+                    appointed_at: now,
+                    missing_since: None,
+                };
+                self.assignments.insert(key, assignment);
+            }
+        }
+        self.image = image.clone();
+        news
+    }
+
+    /// The round in which each partition is led.
+    pub(crate) fn rounds(&self) -> BTreeMap<PartitionKey, u32> {
+        self.assignments.iter().map(|(key, it)| (*key, it.ballot.round)).collect()
+    }
+
+    pub(crate) fn has_topic(&self, name: &str) -> bool {
+        self.image.topic(name).is_some()
     }
 
     pub(crate) fn get(&self, key: PartitionKey) -> Option<&Assignment> {

@@ -22,12 +22,16 @@
 //! bug                 what can be planted to prove that it is found
 //! ```
 
+mod admin;
 mod agenda;
 mod bug;
 mod cli;
 mod clients;
+mod control;
 mod controller;
+mod entry;
 mod fault;
+mod follow;
 mod history;
 mod invariants;
 mod journal;
@@ -40,6 +44,7 @@ mod process;
 mod random;
 mod request;
 mod run;
+mod schedule;
 mod setting;
 mod shrink;
 mod strike;

@@ -29,8 +29,12 @@ pub(crate) struct Options {
     /// The kinds of faults that strike, and the mean time between two.
     pub(crate) faults: Vec<FaultKind>,
     pub(crate) fault_interval: Micros,
-    /// Leaders are appointed at random, too, by a controller that errs.
-    pub(crate) erring_controller: bool,
+    /// Leaders are appointed by a script and not by the brokers' own controller.
+    pub(crate) scripted: bool,
+    /// The script appoints at random, too.
+    pub(crate) errs: bool,
+    /// Topics are created and deleted beside the one that is there all the time.
+    pub(crate) passing_topics: bool,
     /// Clients delete records now and then.
     pub(crate) trims: bool,
     /// Brokers forget producers that rest for a few seconds, and some rest for longer.
@@ -65,6 +69,38 @@ pub(crate) struct Tuning {
 }
 
 impl Options {
+    /// A run in which nothing goes wrong and clients only look on.
+    pub(crate) fn calm(broker_count: usize, replica_count: usize) -> Options {
+        Options {
+            broker_count,
+            // Each broker is to lead something.
+            partition_count: 2 * broker_count,
+            replica_count,
+            horizon: Micros::MAX,
+            weather: Weather::FAIR,
+            load: Load {
+                producer_count: 0,
+                consumer_count: 0,
+                pause: (MS, MS),
+                record_size: (10, 10),
+            },
+            device: Device { sync: (80, 300), background: (500, 20 * MS) },
+            tuning: Tuning {
+                segment_size: 1 << 30,
+                index_interval_size: 4_096,
+                min_in_sync: 1,
+                tight: false,
+            },
+            faults: Vec::new(),
+            fault_interval: SECOND,
+            scripted: false,
+            errs: false,
+            forgets_producers: false,
+            passing_topics: false,
+            trims: false,
+        }
+    }
+
     pub(crate) fn draw(seed: u64, scale: Scale) -> Options {
         let mut random = Random::of(seed, 1);
         let broker_count = random.pick(&[1, 2, 3, 3, 3, 4, 5, 5, 5, 7]);
@@ -90,9 +126,11 @@ impl Options {
             tuning: tuning(&mut random, replica_count),
             faults,
             fault_interval: random.pick(&[150, 300, 600, 1200]) * MS,
-            erring_controller: random.chance(30),
+            scripted: true,
+            errs: random.chance(30),
             trims: random.chance(30),
             forgets_producers: random.chance(25),
+            passing_topics: random.chance(40),
         }
     }
 }

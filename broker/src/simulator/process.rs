@@ -13,14 +13,19 @@ use synod_paxos::{Ballot, NodeId, ReplicaSet};
 use tokio::sync::oneshot;
 
 use super::agenda::Micros;
+use super::control::Control;
+use super::follow::Begun;
 use super::journal::Journal;
 use super::request::{Answered, Produce};
+use crate::control::METADATA_KEY;
+use crate::limits::DATA_TICKS;
+use crate::metadata::ControllerRequest;
 use crate::partition::{
     AppendItem, AppendOutcome, Effects, Ended, Partition, PartitionError, PendingAppend, Produced,
     Resignation,
 };
-use crate::peers::PartitionMessage;
-use crate::shard::Unwritten;
+use crate::peers::{ControlMessage, PartitionMessage};
+use crate::shard::{OpenError, Unwritten, unopened};
 
 /// What happens to a process.
 #[derive(Debug)]
@@ -37,13 +42,17 @@ pub(crate) enum Input {
     Appoint(PartitionKey, Ballot, ReplicaSet),
     Produce(Produce),
     Trim(PartitionKey, Option<u64>),
+    /// Somebody asks the controller, by way of this broker.
+    Ask(ControllerRequest),
 }
 
 /// What brokers send each other.
 #[derive(Clone, Debug)]
 pub(crate) enum Packet {
+    /// A sign of life, where a script appoints leaders.
     Heartbeat,
     Messages(Vec<PartitionMessage>),
+    Control(Vec<ControlMessage>),
 }
 
 #[derive(Debug)]
@@ -56,6 +65,7 @@ enum Job {
 #[derive(Debug, Default)]
 pub(crate) struct Flushed {
     pub(crate) packets: BTreeMap<usize, Vec<PartitionMessage>>,
+    pub(crate) control: BTreeMap<usize, Vec<ControlMessage>>,
     pub(crate) syncs: Vec<u64>,
     pub(crate) background: Vec<u64>,
     pub(crate) journal_began: bool,
@@ -79,13 +89,23 @@ pub(crate) struct Process {
     pub(crate) data_dir: DataDir,
     pub(crate) journal: Journal,
     pub(crate) partitions: BTreeMap<PartitionKey, Partition>,
+    /// The real controller; without it a script appoints leaders.
+    pub(crate) control: Option<Control>,
     pub(crate) effects: Effects,
     /// Partitions that this turn touched.
     pub(crate) touched: BTreeSet<PartitionKey>,
     /// Replicas whose incarnation ended, and that cannot begin another one yet.
     pub(crate) ended: BTreeMap<PartitionKey, Ended>,
+    /// Partitions that wait for space to be opened.
+    pub(crate) waiting: BTreeSet<PartitionKey>,
+    /// Partitions that cannot be opened; they are not tried again before a restart.
+    pub(crate) refused: BTreeSet<PartitionKey>,
+    /// Incarnations that began since anybody looked.
+    pub(crate) begun: Vec<Begun>,
+    /// Partitions that were not opened, and why.
+    pub(crate) unopened: Vec<(PartitionKey, OpenError)>,
     /// It is time to try them again.
-    retries: bool,
+    pub(crate) retries: bool,
     unwritten: Unwritten,
     jobs: BTreeMap<u64, Job>,
     next_job: u64,
@@ -107,8 +127,13 @@ impl Process {
             journal,
             touched: partitions.keys().copied().collect(),
             partitions,
+            control: None,
             effects: Effects::default(),
             ended: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            refused: BTreeSet::new(),
+            begun: Vec::new(),
+            unopened: Vec::new(),
             retries: false,
             unwritten: Unwritten::default(),
             jobs: BTreeMap::new(),
@@ -150,11 +175,28 @@ impl Process {
                 let Some((partition, effects)) = self.partition(key) else { return Ok(()) };
                 partition.trim(before, effects).map(drop)
             }
+            Input::Ask(request) => {
+                if let Some(control) = &mut self.control {
+                    control.group.handle_request(request);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A replica that runs here, the metadata group's included.
+    pub(crate) fn replica(&self, key: PartitionKey) -> Option<&Partition> {
+        match &self.control {
+            Some(control) if key == METADATA_KEY => Some(control.group.replica()),
+            _ => self.partitions.get(&key),
         }
     }
 
     fn partition(&mut self, key: PartitionKey) -> Option<(&mut Partition, &mut Effects)> {
-        let partition = self.partitions.get_mut(&key)?;
+        let partition = match &mut self.control {
+            Some(control) if key == METADATA_KEY => control.group.partition(),
+            _ => self.partitions.get_mut(&key)?,
+        };
         self.touched.insert(key);
         Some((partition, &mut self.effects))
     }
@@ -169,6 +211,16 @@ impl Process {
             Packet::Heartbeat => {
                 self.contacts.insert(from, now);
             }
+            Packet::Control(messages) => {
+                for message in messages {
+                    if matches!(message, ControlMessage::Heartbeat(_)) {
+                        self.contacts.insert(from, now);
+                    }
+                    if let Some(control) = &mut self.control {
+                        control.group.handle_message(from, message, &mut self.effects)?;
+                    }
+                }
+            }
             Packet::Messages(messages) => {
                 for PartitionMessage { key, message, payload } in messages {
                     if let Some((partition, effects)) = self.partition(key) {
@@ -181,6 +233,16 @@ impl Process {
     }
 
     fn tick(&mut self, now: Micros) -> Result<(), PartitionError> {
+        if let Some(control) = &mut self.control {
+            control.ticks += 1;
+            control.group.handle_tick(&mut self.effects)?;
+            if let Some(refusal) = control.group.refusal() {
+                return Err(PartitionError::Refused(refusal.clone()));
+            }
+            if !control.ticks.is_multiple_of(DATA_TICKS) {
+                return Ok(());
+            }
+        }
         let (contacts, since) = (&self.contacts, self.ticked_at);
         let heard = |peer: NodeId| contacts.get(&peer).is_some_and(|at| *at >= since);
         for (key, partition) in &mut self.partitions {
@@ -190,18 +252,32 @@ impl Process {
             self.touched.insert(*key);
         }
         self.ticked_at = now;
+        if let Some(control) = &self.control {
+            let (image, me) = (&control.followed, control.broker);
+            let missing = self.waiting.iter().chain(&self.refused);
+            self.effects.resignations.extend(missing.filter_map(|key| unopened(*key, image, me)));
+        }
         Ok(())
     }
 
     fn upkeep(&mut self, wall_ms: i64) -> Result<(), PartitionError> {
         self.retries = true;
-        let partitions = &self.partitions;
-        let again = self.unwritten.take(|key| partitions.get(&key).map(Partition::mark));
+        let (partitions, control) = (&self.partitions, &self.control);
+        let again = self.unwritten.take(|key| match control {
+            Some(control) if key == METADATA_KEY => Some(control.group.mark()),
+            _ => partitions.get(&key).map(Partition::mark),
+        });
         self.effects.journal.splice(0..0, again);
         for (key, partition) in &mut self.partitions {
             partition.upkeep(wall_ms, false, &mut self.effects)?;
             self.touched.insert(*key);
         }
+        if let Some(control) = &mut self.control {
+            let metadata = control.group.partition();
+            metadata.scrub_next();
+            metadata.upkeep(wall_ms, false, &mut self.effects)?;
+        }
+        self.nominate();
         Ok(())
     }
 
@@ -306,6 +382,9 @@ impl Process {
             let to = outgoing.to.0 as usize - 1;
             flushed.packets.entry(to).or_default().push(outgoing.message);
         }
+        for (to, message) in self.control.iter_mut().flat_map(|it| it.group.take_messages()) {
+            flushed.control.entry(to.0 as usize - 1).or_default().push(message);
+        }
         flushed.resignations = std::mem::take(&mut effects.resignations);
         flushed.answers = self.take_answers();
         flushed
@@ -352,7 +431,7 @@ impl Process {
 
     /// How much waits in it.
     pub(crate) fn waiting_count(&self) -> usize {
-        self.jobs.len() + self.unanswered.len()
+        self.jobs.len() + self.unanswered.len() + self.journal.waiting_count()
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Run {
     pub(crate) bug: Option<Bug>,
     /// Which of the seed's faults strike, by their number; `None`: all.
     pub(crate) kept: Option<Vec<usize>>,
+    /// The brokers' own controller appoints leaders, not a script.
+    pub(crate) governed: bool,
     pub(crate) printed: bool,
 }
 
@@ -42,7 +44,7 @@ pub(crate) struct Outcome {
 
 impl Run {
     pub(crate) fn new(seed: u64, scale: Scale) -> Run {
-        Run { seed, scale, bug: None, kept: None, printed: false }
+        Run { seed, scale, bug: None, kept: None, governed: false, printed: false }
     }
 
     /// Everything that goes wrong in this run.
@@ -99,6 +101,9 @@ impl fmt::Display for Run {
         write!(f, " --seed {}", self.seed)?;
         if self.scale == Scale::Small {
             f.write_str(" --small")?;
+        }
+        if self.governed {
+            f.write_str(" --governed")?;
         }
         if let Some(bug) = self.bug {
             write!(f, " --bug {}", bug.name())?;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synod_log::LogConfig;
+use synod_log::key::PartitionKey;
 use synod_paxos::{NodeId, ReplicaConfig};
 
 use super::bug::Bug;
 use super::options::Options;
 use crate::config::Config;
+use crate::control::{METADATA_KEY, replica_config as group_config};
 use crate::metadata::{
-    BrokerId, ConfigView, MetadataImage, StaticConfigs, TopicConfig, TopicImage,
+    BrokerId, ConfigView, ControllerContext, MetadataImage, StaticConfigs, TopicConfig, TopicImage,
 };
 use crate::partition::{log_config, replica_config};
 
@@ -19,7 +21,9 @@ use crate::partition::{log_config, replica_config};
 pub(crate) struct Setting {
     pub(crate) config: Arc<Config>,
     pub(crate) topic_config: Arc<TopicConfig>,
+    pub(crate) metadata_config: Arc<TopicConfig>,
     pub(crate) replica_count: usize,
+    pub(crate) broker_count: usize,
     tight: bool,
     bug: Option<Bug>,
 }
@@ -31,12 +35,33 @@ impl Setting {
             Duration::from_secs(if options.forgets_producers { 5 } else { 120 });
         let config = Arc::new(Config { producer_id_expiration, ..Config::default() });
         let topic_config = Arc::new(topic_config(&config, options));
-        let tight = options.tuning.tight;
-        Setting { config, topic_config, replica_count: options.replica_count, tight, bug }
+        Setting {
+            metadata_config: Arc::new(metadata_config(&config)),
+            config,
+            topic_config,
+            replica_count: options.replica_count,
+            broker_count: options.broker_count,
+            tight: options.tuning.tight,
+            bug,
+        }
     }
 
-    pub(crate) fn log_config(&self) -> LogConfig {
-        log_config(&self.topic_config, &self.config)
+    pub(crate) fn log_config(&self, key: PartitionKey) -> LogConfig {
+        let is_metadata = key == METADATA_KEY;
+        let topic = if is_metadata { &self.metadata_config } else { &self.topic_config };
+        log_config(topic, &self.config)
+    }
+
+    /// What the controller on a broker knows besides the metadata.
+    pub(crate) fn context(&self, broker: BrokerId) -> Arc<ControllerContext> {
+        let config = Config { node_id: broker.0, ..Config::clone(&self.config) };
+        let context = ControllerContext::new(&config);
+        Arc::new(context.unwrap_or_else(|error| unreachable!("the defaults are valid: {error}")))
+    }
+
+    /// What the broker itself uses for the metadata group.
+    pub(crate) fn metadata_replica_config(&self, node: NodeId) -> ReplicaConfig {
+        ReplicaConfig { bug: self.bug.and_then(Bug::in_core), ..group_config(node) }
     }
 
     /// What the broker itself uses, with the limits of tight runs.
@@ -54,13 +79,17 @@ impl Setting {
     }
 }
 
-fn topic_config(config: &Config, options: &Options) -> TopicConfig {
+fn metadata_config(config: &Config) -> TopicConfig {
     let topic = TopicImage::metadata_log();
     let statics = StaticConfigs::new(config)
         .unwrap_or_else(|error| unreachable!("the defaults are valid: {error}"));
     let image = MetadataImage::default();
     let view = ConfigView { image: &image, statics: &statics, broker: BrokerId(1) };
-    let mut topic = TopicConfig::new(&topic, &view);
+    TopicConfig { delete: false, ..TopicConfig::new(&topic, &view) }
+}
+
+fn topic_config(config: &Config, options: &Options) -> TopicConfig {
+    let mut topic = metadata_config(config);
     topic.delete = true;
     topic.compact = false;
     // Only clients delete, so that what is missing is missed.

@@ -49,6 +49,7 @@ impl World {
     pub(crate) fn strike(&mut self, fault: Fault) {
         let now = self.now;
         self.trace.say(now, format_args!("fault: {fault:?}"));
+        self.fault_count += 1;
         match fault {
             Fault::Cut { links, lasts } => {
                 self.network.cut(&links);
@@ -103,7 +104,7 @@ impl World {
                 *clock = clock.saturating_add(by_ms);
             }
             Fault::Appoint { partition, voter, repeats } => {
-                if self.options.erring_controller {
+                if self.options.scripted && self.options.errs && self.healed_at.is_none() {
                     self.appoint_for_nothing(partition, voter, repeats);
                 }
             }
@@ -177,9 +178,13 @@ impl World {
         let chance = self.random.next();
         let machine = &mut self.machines[broker];
         let inbox = std::mem::take(&mut machine.inbox);
+        let was_entering = machine.entry.is_some();
         let Some(process) = machine.end(power_lost, chance) else {
-            if power_lost {
-                machine.lose(true);
+            if power_lost || was_entering {
+                machine.lose(power_lost);
+            }
+            if let Some(down) = down.filter(|_| was_entering) {
+                self.agenda.add(self.now + down, Event::Start { broker });
             }
             return;
         };
@@ -211,40 +216,44 @@ impl World {
     /// Starts a process, or tries it again later.
     pub(crate) fn start(&mut self, broker: usize) -> Checked {
         let machine = &mut self.machines[broker];
-        if machine.is_up() {
+        if machine.is_up() || machine.entry.is_some() {
             return Ok(());
         }
         self.lives += 1;
         let life = self.lives;
+        if !self.options.scripted {
+            return self.claim(broker, life);
+        }
         let id = node(broker);
         let is_known = machine.put_aside.is_none();
         // A broker with an empty disk is nobody's replica: its peers refuse its identity.
         let keys = if is_known { self.controller.hosted(id) } else { Vec::new() };
-        let found = match machine.start(life, keys, &self.setting) {
-            Ok(found) => found,
-            Err(error) => {
-                self.trace.say(self.now, format_args!("{id} does not start: {error}"));
-                machine.lose(false);
-                let at = self.now + RESTART + self.random.below(RESTART);
-                self.agenda.add(at, Event::Start { broker });
-                return Ok(());
-            }
-        };
-        self.trace.say(self.now, format_args!("{id} starts with {found:?}"));
-        for (key, durable) in found {
-            let damaged = self.invariants.corruption.is_damaged(id, key);
-            let decided_end = self.invariants.decided.end(key);
-            self.invariants.vows.recovered(id, key, &durable, damaged, decided_end)?;
-            self.invariants.corruption.recovered(id, key, &durable)?;
-            self.seen.remove(&(broker, key));
+        if let Err(error) = machine.start(life, keys, &self.setting) {
+            self.not_started(broker, &error);
+            return Ok(());
         }
-        self.note_ends(broker, false);
-        self.observe(broker)?;
-        self.flush(broker)?;
+        self.started(broker, life)
+    }
+
+    /// A start failed; it is tried again later.
+    pub(crate) fn not_started(&mut self, broker: usize, error: &dyn std::fmt::Display) {
+        self.trace.say(self.now, format_args!("{} does not start: {error}", node(broker)));
+        let machine = &mut self.machines[broker];
+        machine.entry = None;
+        machine.lose(false);
+        let at = self.now + RESTART + self.random.below(RESTART);
+        self.agenda.add(at, Event::Start { broker });
+    }
+
+    /// A process has just started.
+    pub(crate) fn started(&mut self, broker: usize, life: u64) -> Checked {
+        self.turn(broker, Vec::new())?;
         let first = self.now + self.random.range(MS, 100 * MS);
         self.agenda.add(first, Event::Tick { broker, life });
-        self.agenda
-            .add(self.now + self.random.range(0, 20 * MS), Event::Heartbeat { broker, life });
+        if self.options.scripted {
+            let first = self.now + self.random.range(0, 20 * MS);
+            self.agenda.add(first, Event::Heartbeat { broker, life });
+        }
         self.agenda.add(self.now + SECOND, Event::Upkeep { broker, life });
         Ok(())
     }
@@ -261,13 +270,15 @@ impl World {
             self.machines[broker].note_ended(key, &ended);
             let Some(process) = &mut self.machines[broker].process else { return Ok(()) };
             self.trace.say(self.now, format_args!("{id} reopens {key}: {ended:?}"));
-            match process.open(key, broker, Some(&ended), setting) {
-                Ok(durable) => {
-                    let damaged = self.invariants.corruption.is_damaged(id, key);
-                    let decided_end = self.invariants.decided.end(key);
-                    self.invariants.vows.recovered(id, key, &durable, damaged, decided_end)?;
-                    self.invariants.corruption.recovered(id, key, &durable)?;
-                    self.seen.remove(&(broker, key));
+            // Whoever stops because of its disk has peers to go on with, or a reason to ask them.
+            let copies = crate::shard::Copies::Several;
+            match process.open(key, id, Some(&ended), copies, setting) {
+                Ok(()) => {
+                    if let Err(error) = process.reappoint(key) {
+                        self.abort(broker, &error.to_string());
+                        return Ok(());
+                    }
+                    self.observe(broker)?;
                 }
                 // Perhaps there is space later.
                 Err(_) => drop(process.ended.insert(key, ended)),
@@ -281,7 +292,12 @@ impl World {
 
     /// The disk is lost: the machine starts with an empty one. Later the old one is found again.
     fn empty_disk(&mut self, broker: usize, lasts: Micros) {
-        if self.machines[broker].put_aside.is_some() {
+        let machine = &self.machines[broker];
+        // A disk that is exchanged while the cluster forms is simply another one, and where all are
+        // new, so is the cluster.
+        let mut others = self.machines.iter().filter(|other| other.broker != broker);
+        let is_last = !self.options.scripted && others.all(|it| it.put_aside.is_some());
+        if machine.put_aside.is_some() || machine.identity.is_none() || is_last {
             return;
         }
         self.end(broker, true, None);
@@ -382,12 +398,8 @@ impl super::machine::Machine {
     fn journaled(&self, key: PartitionKey) -> Option<(u64, synod_paxos::Ballot)> {
         let path = Path::new("/data/journal");
         let disk = self.storage.fork(1);
-        let identity = synod_log::Identity {
-            cluster_id: synod_log::ClusterId(*b"simulatedcluster"),
-            node_id: node(self.broker).0,
-        };
         let (store, _) =
-            synod_log::journal::JournalStore::open(Arc::new(disk), path, identity).ok()?;
+            synod_log::journal::JournalStore::open(Arc::new(disk), path, self.identity?).ok()?;
         let durable = store.partitions().get(&key).copied()?;
         Some((durable.mark, ballot(durable.vow.unwrap_or_default().accepted)))
     }

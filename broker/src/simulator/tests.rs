@@ -6,6 +6,7 @@ use super::bug::Bug;
 use super::cli::{Arguments, find, run_of};
 use super::options::Scale;
 use super::run::{Outcome, Run};
+use super::schedule::{Schedule, calm_hour};
 use super::shrink::shrink;
 
 /// Seeds that every change has to survive.
@@ -33,6 +34,9 @@ fn planted_bugs_are_found() {
         "accept-over-gap",
         "dedup-forgotten",
         "messages-not-held",
+        "unknown-incarnation-votes",
+        "orphan-directory-deleted",
+        "round-appointed-twice",
     ] {
         let bug = Bug::by_name(name).expect("a planted bug");
         assert!(find(bug, Scale::Small, 0..60).is_some(), "{name} is not found");
@@ -66,4 +70,30 @@ fn the_same_seed_is_the_same_run() {
         };
         assert_eq!(trace(), trace(), "seed {seed}");
     }
+}
+
+/// Every shape around every broker of three; each in its turn of a larger cluster. The sweep's
+/// `--schedules` runs all of them, from many seeds.
+#[test]
+fn a_connected_replica_leads_however_the_network_parts() {
+    for (number, schedule) in Schedule::all().into_iter().enumerate() {
+        if schedule.broker_count == 3 || number % 15 == 0 {
+            let outcome = schedule.run(number as u64, None, false);
+            assert!(outcome.is_ok(), "schedule {number}: {schedule}: {outcome:?}");
+        }
+    }
+}
+
+/// The schedules can fail, too.
+#[test]
+fn a_controller_that_ignores_who_reaches_whom_is_found() {
+    let bug = Bug::by_name("connectivity-ignored");
+    let schedules = Schedule::all().into_iter().filter(|it| !it.flaps && it.broker_count == 5);
+    let mut found = schedules.filter(|it| it.run(1, bug, false).is_err());
+    assert!(found.next().is_some());
+}
+
+#[test]
+fn an_hour_without_faults_sees_no_new_round() {
+    assert_eq!(calm_hour(1, 3), Ok(()));
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use synod_log::key::PartitionKey;
 use synod_paxos::{Message, Role};
 
+use super::admin::Admin;
 use super::agenda::{Agenda, MS, Micros, SECOND};
-use super::clients::Clients;
+use super::bug::Bug;
+use super::clients::{Clients, key_of};
 use super::controller::{Assignment, Controller};
 use super::fault::Planned;
 use super::history::History;
@@ -22,9 +24,13 @@ use super::setting::Setting;
 use super::strike::Undo;
 use super::trace::Trace;
 use super::violation::{Checked, Violation};
+use crate::limits::REPLICA_TICK;
+use crate::peers::ControlMessage;
 
-/// Ticks of data partitions.
+/// Ticks of data partitions, where a script appoints leaders.
 const TICK: Micros = 100 * MS;
+/// Ticks of a broker with the real controller.
+const BROKER_TICK: Micros = REPLICA_TICK.as_micros() as Micros;
 const HEARTBEAT: Micros = 100 * MS;
 const UPKEEP: Micros = SECOND;
 const CONTROL: Micros = 100 * MS;
@@ -48,6 +54,13 @@ pub(crate) enum Event {
     Start {
         broker: usize,
     },
+    /// A broker without a cluster looks for the others.
+    Form {
+        broker: usize,
+        life: u64,
+    },
+    /// Somebody creates and deletes topics.
+    Administer,
     /// A broker's timer, by its life.
     Tick {
         broker: usize,
@@ -91,6 +104,7 @@ pub(crate) struct World {
     pub(crate) machines: Vec<Machine>,
     pub(crate) controller: Controller,
     pub(crate) clients: Clients,
+    pub(crate) admin: Admin,
     pub(crate) history: History,
     pub(crate) invariants: Invariants,
     pub(crate) faults: Vec<Planned>,
@@ -101,6 +115,10 @@ pub(crate) struct World {
     pub(crate) unseen: std::collections::BTreeSet<PartitionKey>,
     pub(crate) event_count: u64,
     pub(crate) lives: u64,
+    /// Faults that struck.
+    pub(crate) fault_count: u32,
+    /// The round of each partition when everything healed.
+    pub(crate) rounds_at_heal: std::collections::BTreeMap<PartitionKey, u32>,
     /// When everything healed.
     pub(crate) healed_at: Option<Micros>,
     pub(crate) is_over: bool,
@@ -108,10 +126,21 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(run: &Run) -> World {
-        let options = Options::draw(run.seed, run.scale);
-        let setting = Setting::new(&options, run.bug);
-        let faults = run.faults();
-        let mut random = Random::of(run.seed, 3);
+        let mut options = Options::draw(run.seed, run.scale);
+        options.scripted = !run.governed;
+        World::of(run.seed, options, run.faults(), run.bug, run.printed)
+    }
+
+    /// A run of these options, in which these faults strike.
+    pub(crate) fn of(
+        seed: u64,
+        options: Options,
+        faults: Vec<Planned>,
+        bug: Option<Bug>,
+        printed: bool,
+    ) -> World {
+        let setting = Setting::new(&options, bug);
+        let mut random = Random::of(seed, 3);
         let count = options.broker_count;
         let machines = (0..count).map(|broker| Machine::new(broker, random.next())).collect();
         let mut world = World {
@@ -119,6 +148,7 @@ impl World {
             agenda: Agenda::default(),
             network: Network::new(count, options.weather),
             clients: Clients::new(&options, &mut random),
+            admin: Admin::default(),
             options,
             setting,
             random,
@@ -127,11 +157,13 @@ impl World {
             history: History::default(),
             invariants: Invariants::default(),
             faults,
-            trace: Trace::new(run.printed),
+            trace: Trace::new(printed),
             seen: std::collections::BTreeMap::new(),
             unseen: std::collections::BTreeSet::new(),
             event_count: 0,
             lives: 0,
+            fault_count: 0,
+            rounds_at_heal: std::collections::BTreeMap::new(),
             healed_at: None,
             is_over: false,
         };
@@ -141,11 +173,14 @@ impl World {
 
     fn begin(&mut self) {
         let count = self.options.broker_count;
-        for index in 0..self.options.partition_count {
-            let key = PartitionKey { topic: *b"simulated topic!", partition: index as u32 };
-            let first = self.random.index(count);
-            let voters = (0..self.options.replica_count).map(|i| node((first + i) % count));
-            self.controller.assign(key, voters.collect());
+        if self.options.scripted {
+            for index in 0..self.options.partition_count {
+                let first = self.random.index(count);
+                let voters = (0..self.options.replica_count).map(|i| node((first + i) % count));
+                self.controller.assign(key_of(index as u32), voters.collect());
+            }
+        } else {
+            self.agenda.add(50 * MS, Event::Administer);
         }
         for broker in 0..count {
             let at = self.random.below(20 * MS);
@@ -163,7 +198,9 @@ impl World {
         if self.options.trims {
             self.agenda.add(self.random.below(SECOND), Event::Trim);
         }
-        self.agenda.add(self.random.below(CONTROL), Event::Control);
+        if self.options.scripted {
+            self.agenda.add(self.random.below(CONTROL), Event::Control);
+        }
         self.agenda.add(self.options.horizon, Event::Heal);
     }
 
@@ -190,6 +227,11 @@ impl World {
             Event::Input { broker, life, input } => self.arrive(broker, life, input),
             Event::Wake { broker } => self.wake(broker),
             Event::Start { broker } => self.start(broker),
+            Event::Form { broker, life } => self.form(broker, life),
+            Event::Administer => {
+                self.administer();
+                Ok(())
+            }
             Event::Tick { broker, life } => self.tick(broker, life),
             Event::Heartbeat { broker, life } => {
                 self.heartbeat(broker, life);
@@ -276,21 +318,22 @@ impl World {
     }
 
     /// One turn of a broker's loop: handles all inputs, then starts what they ask for.
-    fn turn(&mut self, broker: usize, inputs: Vec<Input>) -> Checked {
+    pub(crate) fn turn(&mut self, broker: usize, inputs: Vec<Input>) -> Checked {
         let now = self.now;
         let machine = &mut self.machines[broker];
         let (slowness, wall_ms) = (machine.slowness(now), machine.wall_ms(now));
         let Some(process) = &mut machine.process else { return Ok(()) };
         let count = inputs.len() as u64;
-        for input in inputs {
-            if let Err(error) = process.handle(input, now, wall_ms) {
-                let reason = error.to_string();
-                self.trace.say(now, format_args!("n{} ends: {reason}", broker + 1));
-                self.note_ends(broker, true);
-                self.observe(broker)?;
-                self.abort(broker, &reason);
-                return Ok(());
-            }
+        let mut inputs = inputs.into_iter();
+        let handled = inputs.try_for_each(|input| process.handle(input, now, wall_ms));
+        let concluded = handled.and_then(|()| process.conclude(now, wall_ms, &self.setting));
+        if let Err(error) = concluded {
+            let reason = error.to_string();
+            self.trace.say(now, format_args!("n{} ends: {reason}", broker + 1));
+            self.note_ends(broker, true);
+            self.observe(broker)?;
+            self.abort(broker, &reason);
+            return Ok(());
         }
         self.note_ends(broker, false);
         // What a replica said counts although its incarnation may have ended in the same turn.
@@ -335,6 +378,14 @@ impl World {
             }
             self.post(broker, to, Packet::Messages(messages));
         }
+        for (to, messages) in flushed.control {
+            for message in &messages {
+                if let ControlMessage::Partition(it) = message {
+                    self.check_sent(broker, it.key, &it.message)?;
+                }
+            }
+            self.post(broker, to, Packet::Control(messages));
+        }
         for resignation in flushed.resignations {
             self.resign(broker, resignation);
         }
@@ -349,11 +400,30 @@ impl World {
         let journaled = process.journal.partition(key);
         self.trace.note(u64::from(message.ballot().round) << 8 | broker as u64);
         self.trace.note(message.batches().last().map_or(0, |batch| batch.end));
+        if let Some(control) = &process.control {
+            self.invariants.strangers.sent(node(broker), &control.introduction, message)?;
+        }
         self.invariants.vows.sent(node(broker), key, message, journaled)
+    }
+
+    /// Whether a broker takes what another one sends: their introductions fit together.
+    fn are_acquainted(&self, from: usize, to: usize) -> bool {
+        let sender = self.machines[from].introduction();
+        let receiver = self.machines[to].introduction();
+        match (sender, receiver) {
+            (Some(sender), Some(receiver)) => {
+                receiver.cluster.is_some() && receiver.fits(sender, None).is_ok()
+            }
+            // Scripted, or down: then nothing arrives, unless it comes up in time.
+            _ => true,
+        }
     }
 
     /// Gives a packet to the network.
     pub(crate) fn post(&mut self, from: usize, to: usize, packet: Packet) {
+        if !self.are_acquainted(from, to) {
+            return;
+        }
         if self.trace.is_printed()
             && let Packet::Messages(messages) = &packet
         {
@@ -373,7 +443,9 @@ impl World {
     }
 
     fn tick(&mut self, broker: usize, life: u64) -> Checked {
-        self.timer(broker, life, TICK, |broker, life| Event::Tick { broker, life }, Input::Tick)
+        let interval = if self.options.scripted { TICK } else { BROKER_TICK };
+        let again = |broker, life| Event::Tick { broker, life };
+        self.timer(broker, life, interval, again, Input::Tick)
     }
 
     fn upkeep(&mut self, broker: usize, life: u64) -> Checked {

@@ -13,6 +13,8 @@ pub(crate) const NAME: &str = "S2 one leader per round";
 #[derive(Debug, Default)]
 pub(crate) struct OneLeader {
     led: BTreeMap<(PartitionKey, u32), Ballot>,
+    /// Whom the real controller appointed last.
+    appointed: BTreeMap<PartitionKey, Ballot>,
 }
 
 impl OneLeader {
@@ -22,5 +24,13 @@ impl OneLeader {
         }
         let first = *self.led.entry((key, ballot.round)).or_insert(ballot);
         demand(NAME, first == ballot, || format!("{first} and {ballot} both led {key}"))
+    }
+
+    /// The controller decided on a leader: in a round of its own, unless it is the known one.
+    pub(crate) fn appointed(&mut self, key: PartitionKey, ballot: Ballot) -> Checked {
+        let last = self.appointed.insert(key, ballot).unwrap_or_default();
+        demand(NAME, last == ballot || last.round < ballot.round, || {
+            format!("{ballot} was appointed for {key} after {last}")
+        })
     }
 }
