@@ -55,9 +55,7 @@ impl OpenError {
             OpenError::Lost { .. } => false,
         }
     }
-}
 
-impl OpenError {
     /// Whether a write or a sync may have failed: what memory holds of the files may not be on the
     /// device then, and opening them again would trust it. A file that is not there, or not this
     /// process's to use, is no such failure.
@@ -78,7 +76,7 @@ impl OpenError {
                 is_device(source)
             }
             OpenError::Journal(error) => matches!(error, JournalError::Failed(_)),
-            OpenError::Log(_) | OpenError::Lost { .. } | OpenError::HeadLost(_) => false,
+            OpenError::Log(_) | OpenError::Lost { .. } => false,
         }
     }
 }

@@ -77,6 +77,7 @@ impl Controller {
                     ballot: Ballot::new(entry.round, NodeId(entry.leader.0)),
                     appointed_at: now,
                     missing_since: None,
+                    ambiguous: false,
                 };
                 self.assignments.insert(key, assignment);
             }

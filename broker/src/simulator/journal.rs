@@ -78,11 +78,6 @@ impl Journal {
         (!told).then_some(due)
     }
 
-    /// Records that wait to be written.
-    pub(crate) fn waiting_count(&self) -> usize {
-        self.queue.iter().map(Vec::len).sum::<usize>() + self.lazy.len()
-    }
-
     pub(crate) fn is_busy(&self) -> bool {
         self.under_way.is_some()
     }

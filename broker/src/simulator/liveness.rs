@@ -194,7 +194,8 @@ impl World {
             return Ok(());
         };
         // What was deleted, or not looked at when it was decided, may be missing here or there.
-        if !self.invariants.deletion.is_whole(key) || self.unseen.contains(&key) {
+        let forgets = self.options.forgets_producers;
+        if forgets || !self.invariants.deletion.is_whole(key) || self.unseen.contains(&key) {
             return Ok(());
         }
         self.invariants.producers.check_end(key, voter, partition.log().producers())

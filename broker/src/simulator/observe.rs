@@ -19,19 +19,22 @@ impl World {
     pub(crate) fn observe(&mut self, broker: usize) -> Checked {
         let Some(process) = &mut self.machines[broker].process else { return Ok(()) };
         let touched = process.touched.clone();
-        let (begun, unopened) =
-            (std::mem::take(&mut process.begun), std::mem::take(&mut process.unopened));
+        let unopened = std::mem::take(&mut process.unopened);
         s21_bounds::check(node(broker), process.waiting_count())?;
         for (key, error) in unopened {
             self.trace.say(self.now, format_args!("{} cannot open {key}: {error}", node(broker)));
-        }
-        for begun in begun {
-            self.observe_begun(broker, &begun)?;
         }
         for key in touched {
             self.observe_partition(broker, key)?;
         }
         self.observe_metadata(broker)
+    }
+
+    /// Looks at the replicas that have begun, before anything else of them is noted.
+    pub(crate) fn observe_all_begun(&mut self, broker: usize) -> Checked {
+        let Some(process) = &mut self.machines[broker].process else { return Ok(()) };
+        let all = std::mem::take(&mut process.begun);
+        all.iter().try_for_each(|begun| self.observe_begun(broker, begun))
     }
 
     /// A replica has begun with what it found on its disk.

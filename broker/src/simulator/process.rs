@@ -431,7 +431,7 @@ impl Process {
 
     /// How much waits in it.
     pub(crate) fn waiting_count(&self) -> usize {
-        self.jobs.len() + self.unanswered.len() + self.journal.waiting_count()
+        self.jobs.len() + self.unanswered.len()
     }
 }
 

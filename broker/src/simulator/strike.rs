@@ -17,6 +17,7 @@ use super::process::{Input, node};
 use super::violation::Checked;
 use super::world::{Event, World};
 use crate::partition::Ended;
+use crate::shard::Copies;
 
 /// A supervisor starts a process that ended by itself after about this long.
 const RESTART: Micros = 200 * MS;
@@ -271,14 +272,15 @@ impl World {
             let Some(process) = &mut self.machines[broker].process else { return Ok(()) };
             self.trace.say(self.now, format_args!("{id} reopens {key}: {ended:?}"));
             // Whoever stops because of its disk has peers to go on with, or a reason to ask them.
-            let copies = crate::shard::Copies::Several;
+            let alone = self.options.scripted && setting.replica_count == 1;
+            let copies = if alone { Copies::One } else { Copies::Several };
             match process.open(key, id, Some(&ended), copies, setting) {
                 Ok(()) => {
                     if let Err(error) = process.reappoint(key) {
                         self.abort(broker, &error.to_string());
                         return Ok(());
                     }
-                    self.observe(broker)?;
+                    self.observe_all_begun(broker)?;
                 }
                 // Perhaps there is space later.
                 Err(_) => drop(process.ended.insert(key, ended)),
@@ -296,8 +298,8 @@ impl World {
         // A disk that is exchanged while the cluster forms is simply another one, and where all are
         // new, so is the cluster.
         let mut others = self.machines.iter().filter(|other| other.broker != broker);
-        let is_last = !self.options.scripted && others.all(|it| it.put_aside.is_some());
-        if machine.put_aside.is_some() || machine.identity.is_none() || is_last {
+        let is_new = machine.identity.is_none() || others.all(|it| it.put_aside.is_some());
+        if machine.put_aside.is_some() || !self.options.scripted && is_new {
             return;
         }
         self.end(broker, true, None);

@@ -43,8 +43,8 @@ fn planted_bugs_are_found() {
     }
 }
 
-/// A failing seed becomes a few faults that still fail in the same way, and the printed command runs
-/// just that again.
+/// A failing seed becomes a few faults that still fail in the same way, and the printed command
+/// runs just that again.
 #[test]
 fn a_failing_run_shrinks_to_a_command_that_fails_again() {
     let bug = Bug::by_name("vow-not-synced").expect("a planted bug");

@@ -335,6 +335,7 @@ impl World {
             self.abort(broker, &reason);
             return Ok(());
         }
+        self.observe_all_begun(broker)?;
         self.note_ends(broker, false);
         // What a replica said counts although its incarnation may have ended in the same turn.
         self.observe(broker)?;
