@@ -82,6 +82,7 @@ pub(crate) async fn consume(mut args: ConsumeArgs) -> Result<(), BenchError> {
             load: &args.load,
             partitions: args.partitions,
             pace: Pace::Unlimited,
+            stick: args.load.stick(),
         };
         target.topic = Some(run.to_end().await?.topic);
         target.keep = keep;

@@ -87,6 +87,8 @@ pub(crate) async fn failover(args: FailoverArgs) -> Result<(), BenchError> {
         load: &args.load,
         partitions: args.partitions,
         pace,
+        // Partitions take turns record by record: one that waits for its turn is not silent.
+        stick: 1,
     };
     let pid = args.kill.map(process).transpose()?;
     let ended = run.to_end_with(|| async {

@@ -36,6 +36,7 @@ pub(crate) async fn latency(args: LatencyArgs) -> Result<(), BenchError> {
         load: &args.load,
         partitions: args.partitions,
         pace,
+        stick: args.load.stick(),
     };
     let report = run.to_end().await?;
     print(&report, &args.target.output)

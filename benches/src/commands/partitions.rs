@@ -57,8 +57,14 @@ pub(crate) async fn partitions(args: PartitionsArgs) -> Result<(), BenchError> {
     let pace = pace(args.rate)?;
     let mut runs = Vec::new();
     for &partitions in &args.counts {
-        let run =
-            Run { command: "produce", target: &args.target, load: &args.load, partitions, pace };
+        let run = Run {
+            command: "produce",
+            target: &args.target,
+            load: &args.load,
+            partitions,
+            pace,
+            stick: args.load.stick(),
+        };
         runs.push(run.to_end().await?);
     }
     print(&PartitionsReport { command: "partitions", runs }, &args.target.output)

@@ -43,6 +43,7 @@ pub(crate) async fn produce(args: ProduceArgs) -> Result<(), BenchError> {
         load: &args.load,
         partitions: args.partitions,
         pace,
+        stick: args.load.stick(),
     };
     let report = run.to_end().await?;
     print(&report, &args.target.output)
@@ -56,6 +57,8 @@ pub(super) struct Run<'a> {
     pub(super) load: &'a LoadArgs,
     pub(super) partitions: u32,
     pub(super) pace: Pace,
+    /// Bytes that go to a partition before the next one has its turn.
+    pub(super) stick: usize,
 }
 
 impl Run<'_> {
@@ -111,7 +114,7 @@ impl Run<'_> {
             pace: self.pace,
             extent: self.load.extent(),
             warmup: self.load.warmup,
-            stick: self.load.stick(),
+            stick: self.stick,
         };
         let (outcome, brokers) = self.write(client, &plan, meanwhile).await?;
         let checked = match self.load.is_acknowledged() {
