@@ -187,9 +187,13 @@ async fn a_killed_controller_stalls_nobody_else() {
     for _ in 0..kill_count() {
         let controller = trial.controller().await;
         // The same time without a fault, to compare with.
-        calms.push(trial.incident(controller, async |_, _| {}).await);
+        let mut calm = trial.incident(controller, async |_, _| {}).await;
         let kill = async |cluster: &mut TestCluster, _: &Admin| cluster.kill(controller);
-        incidents.push(trial.incident(controller, kill).await);
+        let incident = trial.incident(controller, kill).await;
+        // What it got back just before it was killed had no calm end.
+        calm.concerned.extend(&incident.concerned);
+        calms.push(calm);
+        incidents.push(incident);
         trial.restart(controller).await;
     }
     let acks = trial.judge().await;
