@@ -27,6 +27,9 @@ const REQUEST_TIMEOUT: Micros = 2 * SECOND;
 /// retry must not come after it was forgotten. Less than that by more than a time-out.
 const PATIENCE: Micros = 1_500 * MS;
 
+/// For how long a producer repeats what is out of order.
+const DELIVERY_TIMEOUT: Micros = 20 * SECOND;
+
 /// For how long a producer rests now and then where brokers forget it meanwhile.
 const REST: Micros = 7 * SECOND;
 
@@ -344,8 +347,15 @@ impl World {
             return;
         }
         open.waits = false;
-        let is_late = self.options.forgets_producers && self.now > open.since + PATIENCE;
-        if is_late && producer.manner == Manner::Idempotent && !matches!(outcome, Some(Ok(_))) {
+        // What was deleted is not remembered by every replica: then a repeat is out of order for
+        // ever, and a client gives up at its delivery time-out.
+        let patience = match outcome {
+            _ if self.options.forgets_producers => PATIENCE,
+            Some(Err(AppendError::OutOfOrderSequence)) => DELIVERY_TIMEOUT,
+            _ => Micros::MAX,
+        };
+        let is_late = self.now - open.since > patience && !matches!(outcome, Some(Ok(_)));
+        if is_late && producer.manner == Manner::Idempotent {
             producer.open.clear();
             producer.is_known = false;
             producer.next_sequence = 0;

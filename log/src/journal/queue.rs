@@ -63,8 +63,8 @@ impl<D> JournalQueue<D> {
         self.submissions.is_empty()
     }
 
-    /// Queues records. A mark among them replaces an older lazy one, and a forgotten partition needs
-    /// none.
+    /// Queues records. A mark among them replaces an older lazy one, and a forgotten partition
+    /// needs none.
     ///
     /// # Errors
     /// `TooLarge`: they do not fit one write.
