@@ -124,7 +124,9 @@ impl Partition {
             match write {
                 Write::Vow(vow) => self.write_vow(vow, effects),
                 Write::Append { end, batches } => {
-                    self.cut_unreadable()?;
+                    if !self.cut_unreadable()? {
+                        return Ok(());
+                    }
                     match self.log.append(&batches) {
                         Ok(()) => assert_eq!(self.log.end(), end, "core and log agree"),
                         Err(LogError::DiskFull { .. }) => self.end(EndReason::DiskFull),
@@ -161,7 +163,9 @@ impl Partition {
     }
 
     fn cut_log(&mut self, cut: Cut) -> Result<(), PartitionError> {
-        self.cut_unreadable()?;
+        if !self.cut_unreadable()? {
+            return Ok(());
+        }
         let before = self.log.start()..self.log.end();
         let done = match cut {
             Cut::Truncate { end } => self.log.truncate(end),
@@ -203,11 +207,19 @@ impl Partition {
 
     /// Gives up what cannot be read, before the first write of this incarnation to the log. The
     /// mark stays, so a crash does not make this replica forget that it lost something.
-    fn cut_unreadable(&mut self) -> Result<(), PartitionError> {
-        if let Some(end) = self.unreadable_from.take() {
-            tracing::warn!(partition = %self.key, end, "records that cannot be read are given up");
-            self.log.truncate(end)?;
+    ///
+    /// False where even more turns out to be unreadable, which ends this incarnation: the next one
+    /// gives up that, too.
+    fn cut_unreadable(&mut self) -> Result<bool, PartitionError> {
+        let Some(end) = self.unreadable_from.take() else { return Ok(true) };
+        tracing::warn!(partition = %self.key, end, "records that cannot be read are given up");
+        match self.log.truncate(end) {
+            Ok(()) => Ok(true),
+            Err(error @ LogError::Corrupt { .. }) if self.has_peers() => {
+                self.note_unreadable(error);
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }

@@ -197,10 +197,15 @@ impl Machine {
         live.or_else(|| self.held.get(&key).copied()).unwrap_or_default()
     }
 
-    /// A replica's incarnation ended while the process goes on.
-    pub(crate) fn note_ended(&mut self, key: PartitionKey, ended: &Ended) {
-        let accepted = ballot(ended.journaled.vow.unwrap_or_default().accepted);
-        self.held.insert(key, Held { accepted, durable_end: ended.journaled.mark });
+    /// Notes what the disk holds of replicas whose incarnation ended while the process goes on.
+    pub(crate) fn note_ended(&mut self) {
+        let Some(process) = &self.process else { return };
+        let is_over = |key: &&PartitionKey| {
+            process.partitions.get(key).is_some_and(|partition| partition.poll_ended().is_some())
+        };
+        for key in process.touched.iter().filter(is_over) {
+            self.held.insert(*key, held(process, *key));
+        }
     }
 
     /// The process is over; its disk lost power, or not. Returns the process that was.

@@ -43,8 +43,7 @@ impl World {
         let id = node(broker);
         self.trace.say(self.now, format_args!("{id} begins {key} with {durable:?}"));
         let damaged = self.invariants.corruption.is_damaged(id, *key);
-        let decided_end = self.invariants.decided.end(*key);
-        self.invariants.vows.recovered(id, *key, durable, damaged, decided_end)?;
+        self.invariants.vows.recovered(id, *key, durable, damaged)?;
         self.invariants.deletion.own(broker, *key);
         self.invariants.corruption.recovered(id, *key, durable)?;
         self.seen.remove(&(broker, *key));

@@ -268,7 +268,6 @@ impl World {
         let id = node(broker);
         for (key, ended) in ended {
             let setting = &self.setting;
-            self.machines[broker].note_ended(key, &ended);
             let Some(process) = &mut self.machines[broker].process else { return Ok(()) };
             self.trace.say(self.now, format_args!("{id} reopens {key}: {ended:?}"));
             // Whoever stops because of its disk has peers to go on with, or a reason to ask them.

@@ -340,6 +340,7 @@ impl World {
         // What a replica said counts although its incarnation may have ended in the same turn.
         self.observe(broker)?;
         let machine = &mut self.machines[broker];
+        machine.note_ended();
         let Some(process) = &mut machine.process else { return Ok(()) };
         let ended = process.take_ended();
         if slowness > 1 {

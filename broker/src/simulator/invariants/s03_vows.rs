@@ -62,7 +62,6 @@ impl Vows {
         key: PartitionKey,
         durable: &Durable,
         damaged: bool,
-        decided_end: u64,
     ) -> Checked {
         let ordered = durable.promised >= durable.accepted_ballot;
         demand(NAME, ordered, || format!("{node} accepted beyond its promise: {durable:?}"))?;
@@ -72,10 +71,11 @@ impl Vows {
         })?;
         let (accepted, end) = said.accepted;
         let held = durable.log_end.max(durable.faulty_end.unwrap_or(0));
-        // A later leader may have cut what was not chosen, and its own log is not here yet.
-        let end = if durable.promised > accepted { end.min(decided_end) } else { end };
+        // A later leader may have cut what was not chosen, and its own log is not here yet. What
+        // was chosen is looked at whenever something is decided, and at the end.
+        let cut = durable.promised > accepted;
         let holds = durable.accepted_ballot > accepted
-            || durable.accepted_ballot == accepted && (held >= end || damaged);
+            || durable.accepted_ballot == accepted && (held >= end || damaged || cut);
         demand(NAME, holds, || {
             format!("{node} lost what it accepted of {key}: said {said:?}, found {durable:?}")
         })
