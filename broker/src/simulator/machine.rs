@@ -203,9 +203,8 @@ impl Machine {
         let is_over = |key: &&PartitionKey| {
             process.partitions.get(key).is_some_and(|partition| partition.poll_ended().is_some())
         };
-        for key in process.touched.iter().filter(is_over) {
-            self.held.insert(*key, held(process, *key));
-        }
+        let over = process.touched.iter().filter(is_over);
+        self.held.extend(over.filter_map(|key| Some((*key, held(process, *key)?))));
     }
 
     /// The process is over; its disk lost power, or not. Returns the process that was.
