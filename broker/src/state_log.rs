@@ -24,6 +24,8 @@
 //! from load. The same holds for answers that need no record: a replica that was superseded may not
 //! know it, so they are parked until a quorum has said, after they were made, that it still leads.
 
+pub(crate) mod batches;
+
 use std::{collections::VecDeque, fmt};
 
 use bytes::Bytes;

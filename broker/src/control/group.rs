@@ -15,7 +15,6 @@ use synod_paxos::{
 };
 use synod_wire::batch::Batches;
 
-use super::codec::{decode, encode};
 use super::form::{self, AnswerForm, RequestForm};
 use super::open::OpenedMetadata;
 use super::registering::Registering;
@@ -32,6 +31,7 @@ use crate::metadata::{
 };
 use crate::partition::{Effects, Marks, Partition, PartitionError, PartitionView};
 use crate::peers::{BrokerHeartbeat, ControlMessage, LinkedPeer};
+use crate::state_log::batches::{decode, encode};
 use crate::state_log::{NotDone, StateError, StateLog};
 
 /// Partition of the metadata group's own log.

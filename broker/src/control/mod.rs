@@ -5,7 +5,6 @@
 //! image, published to the whole broker, and only then answered. [`Group`] is all of that without
 //! a runtime; [`Control`] joins it to the broker's queues and links.
 
-mod codec;
 mod form;
 mod group;
 mod open;
@@ -26,7 +25,7 @@ use crate::peers::{ControlLinks, Received};
 use crate::shard::{Copies, OpenError, Past, unix_time_ms};
 
 #[cfg(any(test, feature = "simulator"))]
-pub(crate) use codec::decode;
+pub(crate) use crate::state_log::batches::decode;
 pub(crate) use group::{Group, GroupParts, METADATA_KEY};
 #[cfg(any(test, feature = "simulator"))]
 pub(crate) use open::replica_config;

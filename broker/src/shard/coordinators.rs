@@ -7,11 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use synod_log::batch::Batch;
 use synod_log::key::PartitionKey;
 use synod_wire::Uuid;
-use synod_wire::batch::{BatchBuilder, Batches, Compression, NewRecord, ProducerStamp};
+use synod_wire::batch::Batches;
 
 use super::event_loop::{Shard, unix_time_ms};
 use super::events::Event;
@@ -19,13 +17,11 @@ use super::shard_of;
 use crate::groups::{Coordinator, GroupError, GroupRequest, GroupsState, Now, OFFSETS_TOPIC};
 use crate::metadata::{MetadataImage, TopicId};
 use crate::partition::{Effects, Partition, PartitionError, PartitionView};
-use crate::state_log::{EncodedRecord, Proposal, StateError, StateMachine};
+use crate::state_log::batches::{decode, encode};
+use crate::state_log::{EncodedRecord, StateError, StateMachine};
 
 /// Bytes of decided records that are folded at a time.
 const READ_SIZE: usize = 1 << 20;
-
-/// Largest decompressed size of a batch; the coordinator's own are never compressed.
-const BATCH_SIZE_LIMIT: usize = 64 << 20;
 
 /// The group coordinators of a shard.
 #[derive(Debug)]
@@ -256,7 +252,7 @@ fn propose(
 ) -> Result<(), PartitionError> {
     let key = partition.key();
     while let Some(proposal) = coordinator.poll_proposal() {
-        let proposed = match encode(&proposal) {
+        let proposed = match encode(&proposal, unix_time_ms()) {
             Ok(batch) => partition.propose(batch, effects)?.map_err(|e| e.to_string()),
             Err(error) => Err(error.to_string()),
         };
@@ -307,32 +303,11 @@ fn read(
     let mut batches = Vec::new();
     for bytes in slice.batches {
         for batch in Batches::new(bytes) {
-            let batch = batch?;
-            let base = u64::try_from(batch.header().base_offset)?;
-            let mut records = Vec::new();
-            for record in batch.records(BATCH_SIZE_LIMIT)? {
-                let record = record?;
-                records.push(EncodedRecord { key: record.key, value: record.value });
-            }
-            batches.push((base, records));
+            batches.push(decode(&batch?)?);
         }
     }
     if batches.is_empty() {
         return Err(format!("no batch at {from}, although {decided_end} is decided").into());
     }
     Ok(batches)
-}
-
-/// One batch of records, as the log stores it.
-fn encode(proposal: &Proposal) -> Result<Batch, StateError> {
-    let timestamp = unix_time_ms();
-    let mut builder = BatchBuilder::new();
-    for record in &proposal.records {
-        let (key, value) = (record.key.as_deref(), record.value.as_deref());
-        builder.append(&NewRecord { timestamp, key, value, ..NewRecord::default() })?;
-    }
-    let bytes = builder.build(Compression::None, ProducerStamp::NONE)?;
-    let (batch, rest): (Batch, Bytes) = Batch::parse(bytes)?;
-    assert!(rest.is_empty(), "one batch was built");
-    Ok(batch)
 }

@@ -1,16 +1,16 @@
-//! Records of the metadata log as batches, and back.
+//! Records of a replicated state's log as batches, and back.
 
 use bytes::Bytes;
 use synod_log::batch::Batch;
 use synod_wire::batch::{BatchBuilder, Compression, NewRecord, ProducerStamp};
 
-use crate::state_log::{EncodedRecord, Proposal, StateError};
+use super::{EncodedRecord, Proposal, StateError};
 
-/// Largest decompressed size of a metadata batch; they are never compressed.
+/// Largest decompressed size of a batch; they are never compressed.
 const BATCH_SIZE_LIMIT: usize = 64 << 20;
 
-/// One batch of records, as the log stores it.
-pub(super) fn encode(proposal: &Proposal, timestamp: i64) -> Result<Batch, StateError> {
+/// One batch of records, as the log stores it; `timestamp` decides nothing.
+pub(crate) fn encode(proposal: &Proposal, timestamp: i64) -> Result<Batch, StateError> {
     let mut builder = BatchBuilder::new();
     for record in &proposal.records {
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
