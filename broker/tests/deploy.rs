@@ -13,9 +13,11 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Families that `/metrics` declares: the golden file's, and those of the process.
+/// Families that `/metrics` declares: the golden file's, and those of the process and of peers.
 fn families() -> BTreeSet<String> {
-    let text = read("broker/src/metrics/golden.prom") + &Metrics::new().exposition();
+    let metrics = Metrics::new();
+    metrics.link(2, "control");
+    let text = read("broker/src/metrics/golden.prom") + &metrics.exposition();
     let declared = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     declared.map(|rest| rest.split(' ').next().unwrap_or_default().to_owned()).collect()
 }
