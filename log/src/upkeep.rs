@@ -170,8 +170,8 @@ impl Log {
         self.upkeep.disk_full = false;
     }
 
-    /// Whether all that the log holds of a range can be read, and is what was written. Blocks; reads
-    /// by copy, so that a bad sector is an answer and not a signal.
+    /// Whether all that the log holds of a range can be read, and is what was written. Blocks;
+    /// reads by copy, so that a bad sector is an answer and not a signal.
     pub fn is_intact(&self, range: &Range<u64>) -> bool {
         let segments = self.shared.segments();
         segments.iter().all(|segment| seal::is_intact(segment, range))
