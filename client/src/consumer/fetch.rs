@@ -1,6 +1,6 @@
 //! Fetch requests and what comes back.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use synod_wire::batch::{Batch, BatchError, Batches};
 use synod_wire::messages::fetch::{
@@ -9,6 +9,7 @@ use synod_wire::messages::fetch::{
 use synod_wire::{ErrorCode, Str};
 
 use super::ConsumerConfig;
+use super::divergence::Verdicts;
 use super::fetched::Aborted;
 use super::group::assignor::by_topic;
 use super::session::Increment;
@@ -23,7 +24,16 @@ pub(super) struct Asked {
     pub(super) leader_epoch: i32,
     /// Round of the last batch before the offset; -1 if unknown.
     pub(super) last_epoch: i32,
+    /// Round whose leader has been seen to have what lies before the offset; -1 if none.
+    pub(super) shared_epoch: i32,
     pub(super) generation: u64,
+}
+
+impl Asked {
+    /// Whether the leader's log may have something else before the offset than what was read.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.last_epoch >= 0 && self.leader_epoch >= 0 && self.leader_epoch != self.shared_epoch
+    }
 }
 
 /// A request that tells a session's leader what is new.
@@ -86,10 +96,33 @@ pub(super) struct Content {
     pub(super) diverges_at: Option<i64>,
 }
 
-/// Takes an answer apart. `asked` tells at which offset each partition was asked.
-pub(super) fn answers(response: FetchResponse, asked: &[Asked]) -> Result<Vec<Answer>, Error> {
+impl Content {
+    /// Nothing but the end of what is common.
+    fn diverging(end: i64) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            aborted: Vec::new(),
+            high_watermark: end,
+            next_offset: end,
+            diverges_at: Some(end),
+        }
+    }
+}
+
+/// Takes an answer apart. `asked` tells at which offset each partition was asked. A verdict against
+/// a partition's place is its answer, whatever was fetched there.
+pub(super) fn answers(
+    response: FetchResponse,
+    asked: &[Asked],
+    verdicts: Verdicts,
+) -> Result<Vec<Answer>, Error> {
     Error::check(response.error_code, || "fetch".into(), None)?;
-    let mut answers = Vec::new();
+    let against = verdicts.into_iter().filter_map(|(partition, verdict)| {
+        let result = verdict.transpose()?.map(Content::diverging);
+        Some(Answer { partition, result })
+    });
+    let mut answers: Vec<_> = against.collect();
+    let judged: BTreeSet<_> = answers.iter().map(|answer| answer.partition.clone()).collect();
     for topic in response.responses {
         for data in topic.partitions {
             let found = asked.iter().find(|asked| {
@@ -99,6 +132,9 @@ pub(super) fn answers(response: FetchResponse, asked: &[Asked]) -> Result<Vec<An
             // A partition nobody asked for is none of our business.
             let Some(asked) = found else { continue };
             let partition = asked.partition.clone();
+            if judged.contains(&partition) {
+                continue;
+            }
             answers.push(Answer { partition, result: content(data, asked) });
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Fetched {
     aborting: BTreeSet<i64>,
     /// The batch that is being read.
     current: Option<(Batch, RecordIter)>,
+    /// Round of the last batch of which something was read or passed over; -1: none yet.
+    pub(super) read_epoch: i32,
 }
 
 impl Fetched {
@@ -44,6 +46,7 @@ impl Fetched {
             aborted: aborted.into(),
             aborting: BTreeSet::new(),
             current: None,
+            read_epoch: -1,
         }
     }
 
@@ -71,6 +74,7 @@ impl Fetched {
                     Some(Ok(record)) => {
                         *position = record.offset + 1;
                         let epoch = batch.header().partition_leader_epoch;
+                        self.read_epoch = epoch;
                         let partition = self.partition.partition;
                         let record = ConsumerRecord::new(topic.clone(), partition, epoch, record);
                         out.push(record);
@@ -79,6 +83,7 @@ impl Fetched {
                     None => {
                         // Compaction may have taken the last records of the batch away.
                         *position = batch.header().end_offset().max(*position);
+                        self.read_epoch = batch.header().partition_leader_epoch;
                         self.current = None;
                     }
                 }
@@ -87,6 +92,7 @@ impl Fetched {
             batch.verify_crc().map_err(|source| self.corrupt(*position, source))?;
             if self.is_hidden(&batch, isolation) {
                 *position = batch.header().end_offset().max(*position);
+                self.read_epoch = batch.header().partition_leader_epoch;
                 continue;
             }
             let records = batch.records(max_batch_size);
@@ -139,7 +145,11 @@ mod tests {
         }
         let stamp = ProducerStamp { producer_id: 9, producer_epoch: 0, base_sequence: 0 };
         let mut bytes = BytesMut::from(&builder.build(Compression::None, stamp).unwrap()[..]);
-        let header = BatchHeader { base_offset, ..BatchHeader::parse(&bytes).unwrap() };
+        let header = BatchHeader {
+            base_offset,
+            partition_leader_epoch: base_offset as i32,
+            ..BatchHeader::parse(&bytes).unwrap()
+        };
         bytes[..HEADER_SIZE].copy_from_slice(&header.to_bytes());
         Batch::split_from(&mut bytes.freeze()).unwrap()
     }
@@ -207,6 +217,17 @@ mod tests {
         let all = fetched(batches(), aborted);
         let values = read_all(all, &mut position, Isolation::ReadUncommitted);
         assert_eq!(values, ["aborted", "plain", "committed"]);
+    }
+
+    #[test]
+    fn the_round_is_told_of_what_stays_hidden_too() {
+        let batches = [batch(3, &["a", "b"], plain), batch(7, &["marker"], marker)];
+        let (mut fetched, mut position, mut out) = (fetched(batches, Vec::new()), 0, Vec::new());
+        let isolation = Isolation::ReadCommitted;
+        assert!(!fetched.read(&mut position, isolation, 1 << 20, 1, &mut out).unwrap());
+        assert_eq!((position, fetched.read_epoch), (4, 3));
+        assert!(fetched.read(&mut position, isolation, 1 << 20, 9, &mut out).unwrap());
+        assert_eq!((position, fetched.read_epoch), (8, 7));
     }
 
     #[test]

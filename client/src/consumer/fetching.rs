@@ -8,6 +8,7 @@ use synod_wire::ErrorCode;
 use synod_wire::messages::fetch::FetchResponse;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::divergence::{self, Verdicts};
 use super::fetch::{self, Asked, Content};
 use super::fetched::Fetched;
 use super::group::offsets::CommittedOffset;
@@ -22,7 +23,7 @@ use crate::{Error, Remedy};
 /// Something the consumer waits for.
 pub(super) enum Outcome {
     /// A fetch from this leader came back.
-    Fetched(i32, Vec<Asked>, Result<FetchResponse, Error>),
+    Fetched(i32, Vec<Asked>, Result<(FetchResponse, Verdicts), Error>),
     Refreshed(Result<(), Error>),
     /// The cluster's topics, for a subscription by pattern.
     Listed(Result<Arc<Metadata>, Error>),
@@ -102,7 +103,6 @@ impl Consumer {
                 continue;
             }
             let config = &self.config;
-            let before = records.len();
             let read = fetched.read(
                 &mut position.offset,
                 config.isolation,
@@ -110,8 +110,8 @@ impl Consumer {
                 config.max_poll_records,
                 &mut records,
             );
-            if let Some(last) = records[before..].last() {
-                position.read_epoch = last.leader_epoch;
+            if fetched.read_epoch >= 0 {
+                position.read_epoch = fetched.read_epoch;
             }
             match read {
                 Ok(true) => self.buffered_size -= fetched.size,
@@ -165,6 +165,7 @@ impl Consumer {
                     offset: position.fetch_offset,
                     leader_epoch: known.leader_epoch,
                     last_epoch: position.last_epoch,
+                    shared_epoch: position.shared_epoch,
                     generation: position.generation,
                 });
             }
@@ -194,7 +195,8 @@ impl Consumer {
             let mut connection = None;
             let answer = async {
                 let open = connection.insert(channel.broker(leader).await?);
-                open.start(&request, within).await?.await
+                let verdicts = divergence::verdicts(open, &asked, within).await?;
+                Ok((open.start(&request, within).await?.await?, verdicts))
             };
             let answer = tokio::select! {
                 answer = answer => Some(answer),
@@ -292,8 +294,12 @@ impl Consumer {
             }
             Outcome::Fetched(leader, asked, answer) => {
                 self.inquiries.remove(&leader);
-                self.sessions.entry(leader).or_default().handle_answer(answer.as_ref().ok());
-                let answers = answer.and_then(|response| fetch::answers(response, &asked));
+                let fetched = answer.as_ref().ok().map(|(response, _)| response);
+                self.sessions.entry(leader).or_default().handle_answer(fetched);
+                let answers = answer.and_then(|(response, verdicts)| {
+                    self.note_shared(&asked, &verdicts);
+                    fetch::answers(response, &asked, verdicts)
+                });
                 let answers = match answers {
                     Ok(answers) => answers,
                     Err(error) => {
@@ -311,6 +317,16 @@ impl Consumer {
                     result = result.and(handled);
                 }
                 result
+            }
+        }
+    }
+
+    /// These leaders have compared what was read with their logs, or say now that it differs.
+    fn note_shared(&mut self, asked: &[Asked], verdicts: &Verdicts) {
+        for asked in asked {
+            let is_open = verdicts.get(&asked.partition).is_some_and(Result::is_err);
+            if let Some(position) = self.current(asked).filter(|_| !is_open) {
+                position.shared_epoch = asked.leader_epoch;
             }
         }
     }
@@ -355,6 +371,9 @@ impl Consumer {
             match self.config.offset_reset {
                 OffsetReset::Beginning | OffsetReset::End => position.move_to(end),
                 OffsetReset::Fail => {
+                    // Until the caller moves on, it is found out and told again.
+                    position.last_epoch = position.read_epoch;
+                    position.shared_epoch = -1;
                     position.postpone(Instant::now());
                     let code = ErrorCode::OFFSET_OUT_OF_RANGE;
                     let reason = format!("the records from offset {end} on were taken back");

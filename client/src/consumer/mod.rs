@@ -16,6 +16,7 @@
 //! ```
 
 mod config;
+mod divergence;
 mod fetch;
 mod fetched;
 mod fetching;

@@ -39,8 +39,10 @@ pub(super) struct Position {
     pub(super) generation: u64,
     /// Round of the last batch before `fetch_offset`; -1 if unknown.
     pub(super) last_epoch: i32,
-    /// Round of the last record handed out; -1 if unknown.
+    /// Round of the batch before `offset`, or around it; -1 if unknown.
     pub(super) read_epoch: i32,
+    /// Round whose leader has been seen to have what was read; -1 if none.
+    pub(super) shared_epoch: i32,
     pub(super) high_watermark: Option<i64>,
     pub(super) is_paused: bool,
     /// Its place is still being asked for.
@@ -61,6 +63,7 @@ impl Position {
             generation,
             last_epoch: -1,
             read_epoch: -1,
+            shared_epoch: -1,
             high_watermark: None,
             is_paused: false,
             is_starting: false,
@@ -105,6 +108,7 @@ impl Position {
         self.fetch_offset = offset;
         self.last_epoch = -1;
         self.read_epoch = -1;
+        self.shared_epoch = -1;
         self.is_resetting = false;
     }
 

@@ -89,6 +89,7 @@ mod tests {
             offset,
             leader_epoch: 0,
             last_epoch: -1,
+            shared_epoch: -1,
             generation: 0,
         };
         places.iter().map(asked).collect()

@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use synod_client::admin::{Admin, NewTopic};
 use synod_client::cluster::{Isolation, OffsetSpec, TopicPartition};
-use synod_client::consumer::{Consumer, ConsumerConfig, Start};
+use synod_client::consumer::{Consumer, ConsumerConfig, OffsetReset, Start};
 use synod_client::producer::{Delivery, Producer, ProducerConfig, ProducerRecord};
 use synod_client::wire::ApiKey;
-use synod_client::{Cluster, Error};
+use synod_client::{Cluster, Compression, Error};
 
+use crate::consumer::batch;
 use crate::world::World;
 
 /// Longer than anything here takes, far shorter than the time-outs of [`World::config`]: what
@@ -218,4 +219,73 @@ async fn a_change_sent_to_a_controller_that_is_lost_ends_with_its_fate_unknown()
     assert!(error.to_string().contains("has left the cluster"), "{error}");
     let sent = world.state().calls.iter().filter(|call| call.1 == ApiKey::CREATE_TOPICS).count();
     assert_eq!(sent, 0, "not repeated elsewhere");
+}
+
+/// A reader that has read ten records when an unclean election leaves `kept` of them, and others
+/// take the places of the rest.
+async fn after_an_unclean_election(
+    older: bool,
+    kept: usize,
+    reset: OffsetReset,
+) -> (World, Consumer) {
+    let world = World::start(2, 1, 0).await;
+    world.state().older = older;
+    let append = |first| {
+        world.state().partitions[0].append(batch(first, Compression::None)).unwrap();
+    };
+    append(0);
+    append(5);
+    let settings =
+        ConsumerConfig::default().offset_reset(reset).max_fetch_wait(Duration::from_millis(1));
+    let mut consumer = Consumer::new(world.cluster().await, settings).unwrap();
+    in_time(consumer.assign_topic("t", Start::Beginning)).await.unwrap();
+    for expected in 0..10 {
+        assert_eq!(in_time(consumer.next()).await.unwrap().offset, expected);
+    }
+    world.state().take_back(0, kept);
+    [100, 200, 300].into_iter().for_each(append);
+    (world, consumer)
+}
+
+fn questions(world: &World) -> usize {
+    let state = world.state();
+    state.calls.iter().filter(|(_, key)| *key == ApiKey::OFFSET_FOR_LEADER_EPOCH).count()
+}
+
+#[tokio::test]
+async fn records_that_an_unclean_election_took_back_are_read_anew() {
+    for older in [true, false] {
+        // Of nothing at all the leader knows no epoch: reading begins where the settings say.
+        for kept in [5, 0] {
+            let (world, mut consumer) =
+                after_an_unclean_election(older, kept, OffsetReset::Beginning).await;
+            let end = world.state().partitions[0].log.values.len();
+            for offset in kept..end {
+                let record = in_time(consumer.next()).await.unwrap();
+                assert_eq!(record.offset, offset as i64, "older: {older}, kept: {kept}");
+                let expected = 100 * ((offset - kept) / 5 + 1) + (offset - kept) % 5;
+                assert_eq!(record.value.unwrap(), expected.to_string());
+            }
+            // Newer leaders compare by themselves, the others are asked once.
+            assert_eq!(questions(&world), usize::from(older), "older: {older}, kept: {kept}");
+            world.state().move_leader(0);
+            world.state().partitions[0].append(batch(400, Compression::None)).unwrap();
+            assert_eq!(in_time(consumer.next()).await.unwrap().offset, end as i64);
+            assert_eq!(questions(&world), 2 * usize::from(older), "older: {older}, kept: {kept}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_must_not_be_moved_is_told_of_records_that_were_taken_back() {
+    for older in [true, false] {
+        let (_world, mut consumer) = after_an_unclean_election(older, 5, OffsetReset::Fail).await;
+        for _ in 0..2 {
+            let error = in_time(consumer.next()).await.unwrap_err();
+            assert!(error.to_string().contains("from offset 5 on were taken back"), "{error}");
+        }
+        let partition = TopicPartition::new("t", 0);
+        in_time(consumer.seek(&partition, Start::Offset(5))).await.unwrap();
+        assert_eq!(in_time(consumer.next()).await.unwrap().value.unwrap(), "100");
+    }
 }

@@ -26,6 +26,12 @@ struct Producer {
 }
 
 impl Partition {
+    /// Loses what lies at and behind `end`, the beginning of a batch.
+    pub(crate) fn truncate(&mut self, end: usize) {
+        self.values.truncate(end);
+        self.batches.retain(|(base_offset, _)| *base_offset < end as i64);
+    }
+
     /// Appends a batch, or says why not.
     pub(crate) fn append(&mut self, bytes: Bytes) -> Result<i64, ErrorCode> {
         let batch =

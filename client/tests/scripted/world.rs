@@ -8,17 +8,21 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use synod_client::wire::batch::{BatchHeader, HEADER_SIZE};
 use synod_client::wire::messages::fetch::{
-    FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
+    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse,
+    PartitionData,
 };
 use synod_client::wire::messages::list_offsets::{
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
 use synod_client::wire::messages::metadata::{MetadataRequest, MetadataResponsePartition};
+use synod_client::wire::messages::offset_for_leader_epoch::{
+    self, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
+};
 use synod_client::wire::{ApiKey, ErrorCode, Records};
 use synod_client::{ClientConfig, Cluster};
 use tokio::sync::watch;
 
-use crate::fake::{Call, Fake, Reply, basics, metadata};
+use crate::fake::{Call, Fake, Reply, basics, metadata, versions};
 use crate::model::{Partition, Random};
 use crate::producer;
 
@@ -39,6 +43,15 @@ impl Led {
         self.epochs.resize(self.log.batches.len(), self.epoch);
         Ok(offset)
     }
+
+    /// The latest epoch in the log up to `epoch`, and its end; as for epochs nobody knows if there
+    /// is none.
+    fn epoch_end(&self, epoch: i32) -> (i32, i64) {
+        let next = self.epochs.partition_point(|known| *known <= epoch);
+        let Some(last) = next.checked_sub(1) else { return (-1, -1) };
+        let end = self.log.batches.get(next).map(|(base_offset, _)| *base_offset);
+        (self.epochs[last], end.unwrap_or(self.log.values.len() as i64))
+    }
 }
 
 /// What all brokers know.
@@ -49,6 +62,8 @@ pub(crate) struct State {
     /// Live brokers that are told of; ids from 1.
     pub(crate) lost: Vec<i32>,
     addresses: Vec<SocketAddr>,
+    /// They are of the years when Fetch could not compare epochs.
+    pub(crate) older: bool,
     /// Requests of each kind that were looked at, by broker.
     pub(crate) calls: Vec<(i32, ApiKey)>,
     pub(crate) random: Random,
@@ -79,6 +94,14 @@ impl State {
         }
     }
 
+    /// An unclean election: the next leader has nothing from `end` on, where a batch begins.
+    pub(crate) fn take_back(&mut self, partition: usize, end: usize) {
+        self.move_leader(partition);
+        let led = &mut self.partitions[partition];
+        led.log.truncate(end);
+        led.epochs.truncate(led.log.batches.len());
+    }
+
     fn live(&self) -> Vec<i32> {
         let all = 1..=self.addresses.len() as i32;
         all.filter(|id| !self.lost.contains(id)).collect()
@@ -107,6 +130,7 @@ impl World {
         let state = State {
             partitions: (0..partitions).map(led).collect(),
             controller: 1,
+            older: false,
             lost: Vec::new(),
             addresses: listeners.iter().map(|(_, address)| *address).collect(),
             calls: Vec::new(),
@@ -175,6 +199,8 @@ fn answer(state: &mut State, id: i32, call: &Call) -> Reply {
         }
         ApiKey::FETCH => answer_fetch(state, id, call),
         ApiKey::LIST_OFFSETS => answer_list_offsets(state, id, call),
+        ApiKey::OFFSET_FOR_LEADER_EPOCH => answer_epoch_ends(state, id, call),
+        ApiKey::API_VERSIONS if state.older => call.answer(&versions(&[(ApiKey::FETCH, 11)])),
         _ => basics(call, &[], &[]).expect("a request that is known here"),
     }
 }
@@ -210,6 +236,25 @@ fn check_leader(led: &Led, id: i32, epoch: i32) -> Result<(), ErrorCode> {
     }
 }
 
+/// Where the leader's log and the reader's part, if they do. Requests of old versions do not ask.
+fn diverging(
+    led: &Led,
+    id: i32,
+    asked: &FetchPartition,
+) -> Result<Option<EpochEndOffset>, ErrorCode> {
+    check_leader(led, id, asked.current_leader_epoch)?;
+    if asked.last_fetched_epoch < 0 {
+        return Ok(None);
+    }
+    match led.epoch_end(asked.last_fetched_epoch) {
+        (-1, _) => Err(ErrorCode::OFFSET_OUT_OF_RANGE),
+        (epoch, end_offset) if end_offset < asked.fetch_offset => {
+            Ok(Some(EpochEndOffset { epoch, end_offset, ..EpochEndOffset::default() }))
+        }
+        _ => Ok(None),
+    }
+}
+
 fn read(led: &Led, id: i32, asked: &FetchPartition) -> Result<Bytes, ErrorCode> {
     check_leader(led, id, asked.current_leader_epoch)?;
     let end = led.log.values.len() as i64;
@@ -237,8 +282,13 @@ fn answer_fetch(state: &State, id: i32, call: &Call) -> Reply {
     let responses = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let led = &state.partitions[asked.partition as usize];
-            let served = read(led, id, asked);
+            let (served, diverging_epoch) = match diverging(led, id, asked) {
+                Ok(None) => (read(led, id, asked), EpochEndOffset::default()),
+                Ok(Some(diverging)) => (Ok(Bytes::new()), diverging),
+                Err(code) => (Err(code), EpochEndOffset::default()),
+            };
             PartitionData {
+                diverging_epoch,
                 partition_index: asked.partition,
                 error_code: served.as_ref().err().copied().unwrap_or(ErrorCode::NONE),
                 high_watermark: led.log.values.len() as i64,
@@ -253,6 +303,30 @@ fn answer_fetch(state: &State, id: i32, call: &Call) -> Reply {
         }
     });
     call.answer(&FetchResponse { responses: responses.collect(), ..FetchResponse::default() })
+}
+
+fn answer_epoch_ends(state: &State, id: i32, call: &Call) -> Reply {
+    let request: OffsetForLeaderEpochRequest = call.request();
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|asked| {
+            let led = &state.partitions[asked.partition as usize];
+            let checked = check_leader(led, id, asked.current_leader_epoch);
+            let (leader_epoch, end_offset) = led.epoch_end(asked.leader_epoch);
+            offset_for_leader_epoch::EpochEndOffset {
+                partition: asked.partition,
+                error_code: checked.err().unwrap_or(ErrorCode::NONE),
+                leader_epoch,
+                end_offset,
+                ..Default::default()
+            }
+        });
+        OffsetForLeaderTopicResult {
+            partitions: partitions.collect(),
+            topic: topic.topic,
+            ..OffsetForLeaderTopicResult::default()
+        }
+    });
+    call.answer(&OffsetForLeaderEpochResponse { topics: topics.collect(), ..Default::default() })
 }
 
 fn answer_list_offsets(state: &State, id: i32, call: &Call) -> Reply {
