@@ -15,6 +15,7 @@
 //! # }
 //! ```
 
+mod commits;
 mod config;
 mod divergence;
 mod fetch;
@@ -42,9 +43,10 @@ use crate::backoff::Backoff;
 use crate::cluster::{Channel, TopicPartition};
 use crate::coordinator::Coordinator;
 use crate::{Cluster, Error};
+use commits::Commits;
 use fetched::Fetched;
 use fetching::Outcome;
-use grouped::{Commits, Membership};
+use grouped::Membership;
 use inquiry::Inquiry;
 use pattern::Pattern;
 use position::Position;
