@@ -6,6 +6,7 @@ use super::{Config, ConfigError, Problem};
 use crate::metadata::topic_config_table::{TOPIC_KEYS, topic_key};
 use std::collections::BTreeMap;
 use std::fmt;
+use synod_client::cli::text_of_toml;
 use toml::de::{DeTable, DeValue};
 
 /// Where a setting's value was written.
@@ -157,7 +158,7 @@ impl Merge {
                     }
                     self.table(&section, inner, at);
                 }
-                value => match text_of(value) {
+                value => match text_of_toml(value) {
                     Some(text) => self.set(&key, &text, at_key),
                     None => {
                         let expected = match settings::find(&key) {
@@ -230,24 +231,6 @@ fn is_foreign(name: &str) -> bool {
         || name == "SYNOD_PORT"
         || name.starts_with("SYNOD_PORT_")
         || name.starts_with("SYNOD_SERVICE_")
-}
-
-/// A value of the file as the text that a flag would have; `None` for what no setting takes.
-fn text_of(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
-        DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string())
-        }
-        DeValue::Float(number) => Some(number.as_str().to_owned()),
-        DeValue::Boolean(value) => Some(value.to_string()),
-        DeValue::Array(items) => {
-            let items: Option<Vec<_>> = items.iter().map(|item| text_of(item.get_ref())).collect();
-            Some(items?.join(","))
-        }
-        DeValue::Datetime(_) | DeValue::Table(_) => None,
-    }
 }
 
 /// A value as a problem shows it: of bounded length; `{:?}` escapes it.

@@ -20,6 +20,7 @@ mod output;
 mod produce;
 mod progress;
 mod time;
+mod toml_text;
 mod topic;
 mod topic_run;
 
@@ -33,6 +34,7 @@ pub use consume::ConsumeArgs;
 pub use doctor::DoctorArgs;
 pub use group::GroupCommand;
 pub use produce::ProduceArgs;
+pub use toml_text::text_of_toml;
 pub use topic::TopicCommand;
 
 /// A command that talks to a cluster.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::cli::text_of_toml;
+
 /// Most characters of a wrong value that a message repeats.
 const QUOTED_LENGTH: usize = 40;
 
@@ -129,7 +131,7 @@ impl Reader<'_> {
 
     fn bad_count(&mut self, at: usize, section: &str, key: &str, value: &DeValue<'_>) {
         let most = if key == "replicas" { i32::from(i16::MAX) } else { i32::MAX };
-        let found: String = match text_of(value) {
+        let found: String = match text_of_toml(value) {
             Some(text) => text.chars().take(QUOTED_LENGTH).collect(),
             None => "something else".into(),
         };
@@ -150,7 +152,7 @@ impl Reader<'_> {
                 DeValue::Table(inner) => {
                     self.configs(section, &format!("{name}."), inner, topic);
                 }
-                value_of => match text_of(value_of) {
+                value_of => match text_of_toml(value_of) {
                     Some(text) => {
                         topic.configs.insert(name, text);
                     }
@@ -180,23 +182,6 @@ fn whole_number(value: &DeValue<'_>) -> Option<i32> {
     match value {
         DeValue::Integer(number) => i32::from_str_radix(number.as_str(), number.radix()).ok(),
         _ => None,
-    }
-}
-
-/// A value as Kafka writes it.
-fn text_of(value: &DeValue<'_>) -> Option<String> {
-    match value {
-        DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string())
-        }
-        DeValue::Float(number) => Some(number.as_str().to_owned()),
-        DeValue::Boolean(value) => Some(value.to_string()),
-        DeValue::Array(items) => {
-            let items: Option<Vec<_>> = items.iter().map(|item| text_of(item.get_ref())).collect();
-            Some(items?.join(","))
-        }
-        DeValue::Datetime(_) | DeValue::Table(_) => None,
     }
 }
 
