@@ -15,9 +15,6 @@ use synod_client::wire::messages::join_group::{
     JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember,
 };
 use synod_client::wire::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
-use synod_client::wire::messages::list_offsets::{
-    ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
-};
 use synod_client::wire::messages::offset_fetch::{
     OffsetFetchRequest, OffsetFetchResponse, OffsetFetchResponseGroup,
 };
@@ -25,6 +22,7 @@ use synod_client::wire::messages::sync_group::{SyncGroupRequest, SyncGroupRespon
 use synod_client::wire::{ApiKey, ErrorCode, Str};
 use synod_client::{Cluster, Error};
 
+use crate::consumer::list_offsets;
 use crate::fake::{Call, Fake, Reply, basics, config};
 
 /// Catches what never happens. Far shorter than the time-outs of [`config`] together.
@@ -71,7 +69,7 @@ impl Group {
         }
         match call.key {
             ApiKey::FIND_COORDINATOR => return self.find(call),
-            ApiKey::LIST_OFFSETS => return ends(call),
+            ApiKey::LIST_OFFSETS => return list_offsets(call, 0, 0),
             // There is nothing to read, and a fetch waits for that.
             ApiKey::FETCH => return Reply::Silence,
             _ => {}
@@ -197,24 +195,6 @@ impl Group {
             (true, true) => ErrorCode::NONE,
         }
     }
-}
-
-/// An empty log.
-fn ends(call: &Call) -> Reply {
-    let request: ListOffsetsRequest = call.request();
-    let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.into_iter().map(|asked| ListOffsetsPartitionResponse {
-            partition_index: asked.partition_index,
-            offset: 0,
-            ..ListOffsetsPartitionResponse::default()
-        });
-        ListOffsetsTopicResponse {
-            name: topic.name,
-            partitions: partitions.collect(),
-            ..ListOffsetsTopicResponse::default()
-        }
-    });
-    call.answer(&ListOffsetsResponse { topics: topics.collect(), ..Default::default() })
 }
 
 /// Two brokers and a member of the group that they coordinate.
