@@ -121,7 +121,13 @@ fn every_change_can_be_told_as_json() {
     assert_eq!((&grown["topic"], &grown["partitions"]), (&name.as_str().into(), &2.into()));
     let altered = run_json(&["topic", "alter", &name, "-s", "retention.ms=1", "--dry-run"]);
     assert_eq!((&altered["settings"], &altered["dry_run"]), (&1.into(), &true.into()));
-    feed(&broker, &["produce", &name, "-p", "0"], b"a\nb\n");
+    let written = feed(&broker, &["produce", &name, "-p", "0", "--json"], b"a\nb\n");
+    let written: Vec<_> = written.lines().map(json).collect();
+    for (offset, place) in written.iter().enumerate() {
+        let place = (&place["topic"], &place["partition"], &place["offset"]);
+        assert_eq!(place, (&name.as_str().into(), &0.into(), &offset.into()));
+    }
+    assert!(written.len() == 2 && written[0]["timestamp"].as_i64() > Some(0), "{written:?}");
     let trimmed = run_json(&["topic", "trim", &name, "-o", "end", "-p", "0"]);
     assert_eq!((&trimmed[0]["partition"], &trimmed[0]["start_offset"]), (&0.into(), &2.into()));
 

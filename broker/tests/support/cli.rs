@@ -43,10 +43,14 @@ pub(crate) fn refused(broker: &Broker, args: &[&str]) -> (i32, String) {
     (output.status.code().expect("it exits"), stderr)
 }
 
-pub(crate) fn feed(broker: &Broker, args: &[&str], input: &[u8]) {
-    let mut child = command(broker, args).stdin(Stdio::piped()).spawn().expect("the binary runs");
+/// Standard output of a command that must succeed with this input.
+pub(crate) fn feed(broker: &Broker, args: &[&str], input: &[u8]) -> String {
+    let mut command = command(broker, args);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
     child.stdin.take().expect("a pipe").write_all(input).expect("the command reads");
-    assert!(child.wait().expect("it ends").success(), "{args:?}");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{args:?}");
+    String::from_utf8(output.stdout).expect("text")
 }
 
 /// A name that no other test uses, also not in an earlier run against the same broker.

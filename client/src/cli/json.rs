@@ -1,4 +1,4 @@
-//! Records as JSON, one object per line.
+//! Records, and where they went, as JSON: one object per line.
 
 use std::io::{self, Write};
 
@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::consumer::ConsumerRecord;
+use crate::producer::Receipt;
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -40,6 +41,22 @@ impl Serialize for Content<'_> {
             }
         }
     }
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    topic: &'a str,
+    partition: i32,
+    offset: Option<i64>,
+    timestamp: i64,
+}
+
+/// Prints where a record went, and a line end.
+pub(super) fn write_receipt(out: &mut impl Write, receipt: &Receipt) -> io::Result<()> {
+    let Receipt { topic, partition, offset, timestamp } = receipt;
+    let (partition, offset, timestamp) = (*partition, *offset, *timestamp);
+    serde_json::to_writer(&mut *out, &Place { topic, partition, offset, timestamp })?;
+    out.write_all(b"\n")
 }
 
 /// Prints a record and a line end.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Stdout, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::connect::Connect;
 use super::format::unescape;
+use super::json;
 use super::output::Failure;
 use super::progress::Progress;
 use crate::producer::{Acks, Delivery, Producer, ProducerConfig, ProducerRecord};
@@ -83,6 +84,9 @@ pub struct ProduceArgs {
     /// Stop after this many records
     #[arg(short = 'c', long, value_name = "N")]
     pub count: Option<u64>,
+    /// Print where each record went, one JSON object per line
+    #[arg(short = 'J', long)]
+    pub json: bool,
     #[allow(missing_docs)]
     #[command(flatten)]
     pub connect: Connect,
@@ -94,29 +98,37 @@ pub(super) async fn run(args: ProduceArgs) -> Result<(), Failure> {
     let input = open(&args)?;
     let producer = Producer::new(args.connect.cluster().await?, config)?;
     let limit = args.count.unwrap_or(u64::MAX);
-    let mut records =
-        read_records(input, unescape(&args.delimiter).map_err(Failure::usage)?, limit)?;
-    let mut unsettled: VecDeque<Delivery> = VecDeque::new();
-    let mut progress = Progress::new("records", None);
-    let mut count = 0;
+    let delimiter = unescape(&args.delimiter).map_err(Failure::usage)?;
+    let mut progress = progress(&args, &input);
+    let mut done = 0;
+    let mut records = read_records(input.reader, delimiter.clone(), limit)?;
+    let mut unsettled = Unsettled::new(args.json);
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
     loop {
         let line = tokio::select! {
-            line = records.recv() => line,
+            line = records.recv(), if unsettled.deliveries.len() < MAX_UNSETTLED => line,
+            settled = unsettled.settle_one() => {
+                settled?;
+                continue;
+            }
             // What was read so far is still delivered; a second Ctrl-C ends that too.
             _ = &mut stop => None,
         };
         let Some(line) = line else { break };
-        let record = shape.record(line.map_err(Failure::failed)?);
-        let delivery = producer.send(record).await?;
-        unsettled.push_back(delivery);
-        count += 1;
-        progress.show(count);
-        settle_down_to(&mut unsettled, MAX_UNSETTLED).await?;
+        let line = line.map_err(Failure::failed)?;
+        done += if input.size.is_some() { (line.len() + delimiter.len()) as u64 } else { 1 };
+        unsettled.deliveries.push_back(producer.send(shape.record(line)).await?);
+        progress.show(done);
     }
+    let rest = async {
+        while !unsettled.deliveries.is_empty() {
+            unsettled.settle_one().await?;
+        }
+        Ok::<_, Failure>(())
+    };
     tokio::select! {
-        result = settle_down_to(&mut unsettled, 0) => result?,
+        result = rest => result?,
         _ = tokio::signal::ctrl_c() => {
             return Err(Failure::failed("interrupted: some records may not be written"));
         }
@@ -125,14 +137,52 @@ pub(super) async fn run(args: ProduceArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for the oldest deliveries until at most `count` are open. The first failure ends the work.
-async fn settle_down_to(unsettled: &mut VecDeque<Delivery>, count: usize) -> Result<(), Failure> {
-    while unsettled.len() > count {
-        if let Some(delivery) = unsettled.pop_front() {
-            delivery.await?;
-        }
+/// Counts records, or bytes where it is known how many there are.
+fn progress(args: &ProduceArgs, input: &Input) -> Progress {
+    let (what, total) = match input.size {
+        Some(size) => ("bytes", Some(size)),
+        None => ("records", args.count),
+    };
+    // Nothing may stand between the lines of a person who types, or of the output.
+    let is_typed = args.file.is_none() && io::stdin().is_terminal();
+    let is_apart = !(args.json && io::stdout().is_terminal());
+    Progress::new_if(is_apart && !is_typed, what, total)
+}
+
+/// Records on their way, in order.
+struct Unsettled {
+    deliveries: VecDeque<Delivery>,
+    /// Where it is told what became of them, if it is.
+    told: Option<BufWriter<Stdout>>,
+}
+
+impl Unsettled {
+    fn new(is_told: bool) -> Self {
+        let told = is_told.then(|| BufWriter::new(io::stdout()));
+        Self { deliveries: VecDeque::new(), told }
     }
-    Ok(())
+
+    /// Waits for the oldest one; for ever if there is none. Its failure ends the work.
+    async fn settle_one(&mut self) -> Result<(), Failure> {
+        let Some(oldest) = self.deliveries.front_mut() else {
+            return std::future::pending().await;
+        };
+        let result = oldest.await;
+        self.deliveries.pop_front();
+        let Some(out) = &mut self.told else {
+            result?;
+            return Ok(());
+        };
+        if let Ok(receipt) = &result {
+            json::write_receipt(out, receipt)?;
+        }
+        // Whoever reads along is not kept waiting, nor is what was written lost behind a failure.
+        if self.deliveries.is_empty() || result.is_err() {
+            out.flush()?;
+        }
+        result?;
+        Ok(())
+    }
 }
 
 fn producer_config(args: &ProduceArgs) -> Result<ProducerConfig, Failure> {
@@ -148,15 +198,22 @@ fn producer_config(args: &ProduceArgs) -> Result<ProducerConfig, Failure> {
         .delivery_timeout(args.connect.timeout))
 }
 
-fn open(args: &ProduceArgs) -> Result<Box<dyn Read + Send>, Failure> {
-    Ok(match &args.file {
-        None => Box::new(io::stdin()),
-        Some(path) => {
-            let failed =
-                |error| Failure::Failed(format!("cannot read {}: {error}", path.display()));
-            Box::new(File::open(path).map_err(failed)?)
-        }
-    })
+/// Where records come from.
+struct Input {
+    reader: Box<dyn Read + Send>,
+    /// Bytes of it, if all of them will be read.
+    size: Option<u64>,
+}
+
+fn open(args: &ProduceArgs) -> Result<Input, Failure> {
+    let Some(path) = &args.file else {
+        return Ok(Input { reader: Box::new(io::stdin()), size: None });
+    };
+    let failed = |error| Failure::Failed(format!("cannot read {}: {error}", path.display()));
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let is_whole = metadata.is_file() && args.count.is_none();
+    Ok(Input { reader: Box::new(file), size: is_whole.then_some(metadata.len()) })
 }
 
 /// Reads records on a thread of its own: reading standard input blocks.

@@ -22,8 +22,12 @@ impl Progress {
     /// Shows nothing unless standard error is a terminal, and standard output is not: else the two
     /// would mix.
     pub(super) fn new(what: &'static str, total: Option<u64>) -> Self {
-        let is_on = io::stderr().is_terminal() && !io::stdout().is_terminal();
-        Self { what, total, shown: None, is_on }
+        Self::new_if(!io::stdout().is_terminal(), what, total)
+    }
+
+    /// Shows nothing unless standard error is a terminal, and it is wanted.
+    pub(super) fn new_if(is_wanted: bool, what: &'static str, total: Option<u64>) -> Self {
+        Self { what, total, shown: None, is_on: is_wanted && io::stderr().is_terminal() }
     }
 
     /// So many are done.
