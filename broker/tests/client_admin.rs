@@ -5,12 +5,16 @@ mod support;
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::broker::Broker;
 use support::cli::{command, feed, json, printed, refused, run, topic, unique};
+use synod_broker::demo::brokers::{Brokers, Setup};
+
+/// How long a cluster may take to become what a test waits for.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A file with this text.
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -219,6 +223,12 @@ fn the_doctor_finds_a_sound_cluster_sound() {
         let version = finding(&diagnosis, "version", "ok").expect("found above");
         assert_eq!(version["detail"], env!("CARGO_PKG_VERSION"));
     }
+    if broker.is_ours() {
+        // The broker has told the cluster which port it is.
+        let (code, diagnosis) = doctor(&broker, &[]);
+        assert_eq!(code, Some(0), "{diagnosis}");
+        assert!(finding(&diagnosis, "clock", "ok").is_some(), "{diagnosis}");
+    }
     // Without the HTTP port the clock is unknown, which is no mistake.
     let (code, diagnosis) = doctor(&broker, &["--http-port", "1"]);
     assert_eq!(code, Some(0), "{diagnosis}");
@@ -256,6 +266,93 @@ fn the_doctor_names_the_bad_address_and_why() {
     let (_, diagnosis) = doctor(&broker, &["-b", &both]);
     let found = finding(&diagnosis, "given", "problem").expect("it is found");
     assert_eq!(found["subject"], other.kafka(), "{found}");
+}
+
+/// A process that ends with the test.
+struct Stray(Child);
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Status and detail of every finding of one check, by broker.
+fn by_broker(diagnosis: &Value, check: &str) -> Vec<(String, String, String)> {
+    let text = |found: &Value, key: &str| found[key].as_str().expect("text").to_owned();
+    let findings = diagnosis["findings"].as_array().expect("a list").iter();
+    let mut of_check: Vec<_> = findings
+        .filter(|found| found["check"] == check)
+        .map(|found| (text(found, "subject"), text(found, "status"), text(found, "detail")))
+        .collect();
+    of_check.sort();
+    of_check
+}
+
+/// One of three brokers advertises an address where nobody listens, then it is killed.
+#[test]
+fn the_doctor_and_health_find_the_one_broker_of_a_cluster_that_is_not_well() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let setup = Setup {
+        binary: env!("CARGO_BIN_EXE_synod").into(),
+        directory: directory.path().into(),
+        broker_count: 3,
+        args: Vec::new(),
+    };
+    let mut brokers = Brokers::prepare(setup).expect("free ports");
+    brokers.start_all(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+    let bootstrap = brokers.bootstrap().join(",");
+    let look = |command: &[&str]| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_synod"));
+        let more = ["--json", "-b", &bootstrap, "--timeout", "5"];
+        let output = process.args(command).args(more).output().expect("it runs");
+        (output.status.code(), json(&String::from_utf8_lossy(&output.stdout)))
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let until = |command: &[&str], is_so: &dyn Fn(&Value) -> bool| loop {
+        let (code, seen) = look(command);
+        if is_so(&seen) {
+            return (code, seen);
+        }
+        assert!(Instant::now() < deadline, "{command:?}: {seen:#}");
+    };
+    let (code, diagnosis) = until(&["doctor"], &|seen| seen["healthy"] == true);
+    assert_eq!(code, Some(0), "{diagnosis:#}");
+    for check in ["address", "state", "clock", "disk"] {
+        let found = by_broker(&diagnosis, check);
+        let subjects: Vec<_> = found.iter().map(|(subject, ..)| subject.as_str()).collect();
+        assert_eq!(subjects, ["broker 1", "broker 2", "broker 3"], "{check}: {diagnosis:#}");
+    }
+
+    let (_open, _silent, closed) = silent_and_closed();
+    brokers.kill(2);
+    let mut command = brokers.command(2);
+    command.args(["--advertise", &closed]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut stray = Stray(command.spawn().expect("it starts"));
+    let (code, diagnosis) = until(&["doctor"], &|seen| {
+        by_broker(seen, "address").iter().any(|(_, _, detail)| detail.contains(&closed))
+    });
+    assert_eq!(code, Some(1), "{diagnosis:#}");
+    let found = by_broker(&diagnosis, "address");
+    let statuses: Vec<_> = found.iter().map(|(_, status, _)| status.as_str()).collect();
+    assert_eq!(statuses, ["ok", "problem", "ok"], "{diagnosis:#}");
+    assert!(found[1].2.contains("refused"), "{diagnosis:#}");
+    let (code, health) = look(&["cluster", "health"]);
+    let problems = health["problems"].to_string();
+    assert_eq!(code, Some(1), "{health:#}");
+    assert!(problems.contains("broker 2") && problems.contains(&closed), "{health:#}");
+
+    stray.0.kill().expect("it can be killed");
+    stray.0.wait().expect("it ends");
+    let is_lost = |seen: &Value| {
+        let states = by_broker(seen, "state");
+        states.iter().any(|(who, status, _)| who == "broker 2" && status == "problem")
+    };
+    assert_eq!(until(&["doctor"], &is_lost).0, Some(1));
+    let (code, health) = look(&["cluster", "health"]);
+    assert_eq!(code, Some(1));
+    assert!(health["problems"].to_string().contains("broker 2: the controller hears nothing"));
 }
 
 #[test]

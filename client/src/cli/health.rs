@@ -38,6 +38,11 @@ pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
             problems.push(format!("broker {}: {error}", broker.id));
         }
     }
+    // Only Synod's brokers tell; a broker of others that is down shows by what it leaves behind.
+    let registered = admin.registered_brokers().await.unwrap_or_default();
+    for lost in registered.iter().filter(|broker| broker.lost) {
+        problems.push(format!("broker {}: the controller hears nothing from it", lost.id));
+    }
     let topics = admin.topics().await?;
     problems.extend(partition_problems(&cluster, &topics));
     let health = Health {
@@ -48,8 +53,11 @@ pub(super) async fn run(args: HealthArgs) -> Result<(), Failure> {
     };
     args.admin.show(&health, |health| match health.healthy {
         true => {
-            let (brokers, partitions) = (health.brokers, health.partitions);
-            print(&format!("healthy: {brokers} brokers, {partitions} partitions\n"))
+            let count =
+                |count, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+            let (brokers, partitions) =
+                (count(health.brokers, "broker"), count(health.partitions, "partition"));
+            print(&format!("healthy: {brokers}, {partitions}\n"))
         }
         false => print(&(health.problems.join("\n") + "\n")),
     })?;

@@ -13,8 +13,11 @@ use super::connect::AdminArgs;
 use super::health::partition_problems;
 use super::output::{Failure, print_table};
 use crate::Error;
-use crate::admin::{Admin, ClusterDescription};
+use crate::admin::{Admin, ClusterDescription, RegisteredBroker};
 use probe::{Examined, Reached};
+
+/// Where brokers serve HTTP unless they are told otherwise.
+const USUAL_HTTP_PORT: u16 = 9644;
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -22,9 +25,10 @@ use probe::{Examined, Reached};
 Exit code 0: nothing is wrong (there may be warnings); 1: something is. What a broker does not tell,
 such as the time when its HTTP port cannot be reached, is unknown and no mistake.")]
 pub struct DoctorArgs {
-    /// The brokers' HTTP port, which tells their state, version and clock
-    #[arg(long, value_name = "PORT", default_value = "9644")]
-    pub http_port: u16,
+    /// The brokers' HTTP port, which tells their state, version and clock; if not given, the one
+    /// that each broker has told the cluster, or 9644
+    #[arg(long, value_name = "PORT")]
+    pub http_port: Option<u16>,
     #[command(flatten)]
     pub(super) admin: AdminArgs,
 }
@@ -120,10 +124,20 @@ async fn examine(
         None => cluster_finding("controller", Status::Problem, "there is none".into()),
     });
     findings.extend(shared_addresses(&described));
-    let looks = described
-        .brokers
-        .iter()
-        .map(|broker| probe::examine(admin, broker, cluster_id, args.http_port));
+    // Only Synod's brokers tell; the others are all there is.
+    let registered = admin.registered_brokers().await.unwrap_or_default();
+    let lost = registered.iter().filter(|broker| broker.lost);
+    findings.extend(lost.map(|broker| Finding {
+        check: "state",
+        subject: format!("broker {}", broker.id),
+        status: Status::Problem,
+        detail: "the controller hears nothing from it".into(),
+    }));
+    let looks = described.brokers.iter().map(|broker| {
+        let http_port = args.http_port.or_else(|| http_port(&registered, broker.id));
+        let http_port = http_port.unwrap_or(USUAL_HTTP_PORT);
+        probe::examine(admin, broker, cluster_id, http_port)
+    });
     let mut examined = join_all(looks).await;
     for one in &mut examined {
         findings.append(&mut one.findings);
@@ -142,6 +156,12 @@ async fn examine(
             findings.extend(problems.into_iter().map(problem));
         }
     }
+}
+
+/// The port on which a broker has told the cluster that it serves HTTP.
+fn http_port(registered: &[RegisteredBroker], id: i32) -> Option<u16> {
+    let http = registered.iter().find(|broker| broker.id == id)?.http.as_deref()?;
+    http.rsplit_once(':')?.1.parse().ok()
 }
 
 fn cluster_finding(check: &'static str, status: Status, detail: String) -> Finding {
