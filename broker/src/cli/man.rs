@@ -33,7 +33,9 @@ impl ManArgs {
         }
         let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
         let mut page = Vec::new();
-        match clap_mangen::Man::new(command.clone().display_name(name)).render(&mut page) {
+        let version = concat!("synod ", env!("CARGO_PKG_VERSION"));
+        let man = clap_mangen::Man::new(command.clone().display_name(name)).source(version);
+        match man.render(&mut page) {
             Ok(()) => output::print(&page),
             Err(error) => output::fail(format_args!("cannot write the page: {error}")),
         }

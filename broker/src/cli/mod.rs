@@ -70,9 +70,10 @@ enum Command {
 
 /// Runs the command line `args`, the program's name first, and says how the process should exit.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match Cli::try_parse_from(&args) {
         Ok(cli) => cli.command.run(),
-        Err(error) => refuse(&error),
+        Err(error) => refuse(&error, &args),
     }
 }
 
@@ -107,7 +108,7 @@ fn run_client(command: impl Future<Output = ExitCode>) -> ExitCode {
 }
 
 /// Help and version go to stdout; a mistake becomes one line.
-fn refuse(error: &clap::Error) -> ExitCode {
+fn refuse(error: &clap::Error, args: &[OsString]) -> ExitCode {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let styled = error.render();
@@ -122,7 +123,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
             ExitCode::from(EXIT_USAGE)
         }
         _ => {
-            eprintln!("synod: {}", one_line(&error.render().to_string()));
+            eprintln!("synod: {}", one_line(&error.render().to_string(), &named(args)));
             ExitCode::from(EXIT_USAGE)
         }
     }
@@ -130,18 +131,12 @@ fn refuse(error: &clap::Error) -> ExitCode {
 
 /// Clap's message without its usage lines: `unexpected argument '--x' found (a similar argument
 /// exists: '--y'); see synod serve --help`.
-fn one_line(rendered: &str) -> String {
+fn one_line(rendered: &str, command: &str) -> String {
     let mut message = String::new();
-    let mut help = "synod --help".to_owned();
     let mut in_usage = false;
     for line in rendered.lines().map(str::trim) {
-        if let Some(usage) = line.strip_prefix("Usage: ") {
+        if line.starts_with("Usage: ") {
             in_usage = true;
-            let command: Vec<_> = usage
-                .split(' ')
-                .take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
-                .collect();
-            help = format!("{} --help", command.join(" "));
         } else if line.is_empty() || in_usage || line.starts_with("For more information") {
             in_usage &= !line.is_empty();
         } else if let Some(tip) = line.strip_prefix("tip: ") {
@@ -154,7 +149,19 @@ fn one_line(rendered: &str) -> String {
             message.push_str(line);
         }
     }
-    format!("{message}; see {help}")
+    format!("{message}; see {command} --help")
+}
+
+/// The command that these arguments begin with, such as `synod group reset`.
+fn named(args: &[OsString]) -> String {
+    let mut command = &Cli::command();
+    let mut name = command.get_name().to_owned();
+    for arg in &args[args.len().min(1)..] {
+        let Some(found) = command.find_subcommand(arg) else { break };
+        command = found;
+        name = format!("{name} {}", command.get_name());
+    }
+    name
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
 }
 
 fn mistake(line: &str) -> String {
-    one_line(&parse(line).expect_err(line).render().to_string())
+    let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+    one_line(&parse(line).expect_err(line).render().to_string(), &named(&args))
 }
 
 #[test]
@@ -54,7 +55,12 @@ fn mistakes_are_one_line_that_says_what_to_do() {
         (
             "synod serve --set x",
             "invalid value 'x' for '--set <KEY=VALUE>': write it as KEY=VALUE, such as \
-             limits.connections=500; see synod --help",
+             limits.connections=500; see synod serve --help",
+        ),
+        (
+            "synod group reset g --shift much",
+            "invalid value 'much' for '--shift <N>': invalid digit found in string; \
+             see synod group reset --help",
         ),
     ] {
         assert_eq!(mistake(line), expected);
