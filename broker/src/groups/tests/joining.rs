@@ -303,6 +303,26 @@ fn a_full_group_takes_nobody() {
     assert_eq!(joined(&first.now()).members.len(), 1);
 }
 
+/// Members that died without a word hold their places until their sessions end, and no longer.
+#[test]
+fn a_group_full_of_the_dead_has_room_once_their_sessions_end() {
+    let mut lab = Lab::with(GroupConfig { max_size: 3, ..GroupConfig::default() });
+    let dead = lab.stable(3);
+    let still_full = lab.send_join(join("")).now();
+    assert_eq!(still_full.error, Some(GroupError::GroupFull));
+    lab.pass(10_100);
+    assert_eq!(lab.phase(), "Empty");
+    for claim in &dead {
+        assert_eq!(lab.heartbeat(claim), Err(GroupError::UnknownMember));
+    }
+    let (newcomer, waiting) = lab.send_join_anew();
+    lab.pass(6_100);
+    let answer = waiting.now();
+    let answer = joined(&answer);
+    assert_eq!((answer.members.len(), &answer.leader), (1, &newcomer));
+    assert!(answer.generation > dead[0].generation);
+}
+
 #[test]
 fn joins_again_while_nothing_changed_are_answered_at_once() {
     let mut lab = Lab::new();
