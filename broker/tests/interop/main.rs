@@ -8,6 +8,7 @@
 mod support;
 
 mod admin;
+mod assignors;
 mod client;
 mod coordinator;
 mod corpus;

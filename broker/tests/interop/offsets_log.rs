@@ -11,13 +11,18 @@ use synod_client::wire::offsets_topic::{GroupMetadataValue, OffsetCommitValue, O
 
 use crate::world::World;
 
+/// Partitions by member.
+pub(crate) type Owners = BTreeMap<Bytes, BTreeSet<i32>>;
+
 /// How the log of one group reads.
 #[derive(Debug, Default)]
 pub(crate) struct OffsetsLog {
     /// All commits in their order, by partition.
     commits: BTreeMap<i32, Vec<i64>>,
     /// Who owns which partitions, by generation.
-    generations: BTreeMap<i32, BTreeMap<Bytes, BTreeSet<i32>>>,
+    generations: BTreeMap<i32, Owners>,
+    /// Which member led the group, by generation.
+    leaders: BTreeMap<i32, String>,
     /// Commits of less than was committed before: the doing of a client that sends an older one
     /// again after a newer one.
     pub(crate) steps_back: Vec<String>,
@@ -66,6 +71,17 @@ impl OffsetsLog {
         self.generations.len()
     }
 
+    /// The last generation of so many members in which each of so many partitions is somebody's:
+    /// who led it, and who owned what.
+    pub(crate) fn whole(&self, members: usize, partitions: usize) -> Option<(&str, &Owners)> {
+        let is_whole = |owners: &Owners| {
+            owners.len() == members
+                && owners.values().map(BTreeSet::len).sum::<usize>() == partitions
+        };
+        let found = self.generations.iter().rev().find(|(_, owners)| is_whole(owners));
+        found.map(|(generation, owners)| (self.leaders[generation].as_str(), owners))
+    }
+
     fn note_commit(&mut self, partition: i32, record: &ConsumerRecord) {
         let Some(value) = record.value.clone() else {
             self.faults.push(format!("{}: an offset is forgotten", record.offset));
@@ -106,6 +122,8 @@ impl OffsetsLog {
         if newest.is_some_and(|newest| newest > value.generation) {
             self.faults.push(format!("{at}: generation {} after {newest:?}", value.generation));
         }
+        let leader = value.leader.as_deref().unwrap_or_default();
+        self.leaders.insert(value.generation, leader.to_owned());
         let before = self.generations.insert(value.generation, owners.clone());
         if before.is_some_and(|before| before != owners) {
             self.faults.push(format!("{at}: generation {} changed its owners", value.generation));

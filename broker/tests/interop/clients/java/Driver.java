@@ -31,6 +31,8 @@ import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.RangeAssignor;
+import org.apache.kafka.clients.consumer.RoundRobinAssignor;
+import org.apache.kafka.clients.consumer.StickyAssignor;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -179,6 +181,8 @@ public final class Driver {
     private ArrayNode follow(JsonNode job) {
         String assignor = switch (job.get("assignor").asText()) {
             case "range" -> RangeAssignor.class.getName();
+            case "roundrobin" -> RoundRobinAssignor.class.getName();
+            case "sticky" -> StickyAssignor.class.getName();
             case "cooperative-sticky" -> CooperativeStickyAssignor.class.getName();
             default -> throw new IllegalArgumentException("unknown assignor " + job.get("assignor"));
         };
