@@ -198,6 +198,33 @@ fn words_and_names_are_ours() {
     refuse(violations);
 }
 
+/// The command line is shown by its help and manual pages instead.
+#[test]
+fn every_public_type_of_the_client_has_an_example() {
+    let mut violations = Vec::new();
+    let mut count = 0;
+    for File { path, text } in rust_files() {
+        if !path.starts_with("client/src/") || path.starts_with("client/src/cli/") {
+            continue;
+        }
+        let mut has_example = false;
+        for (index, line) in text.lines().enumerate() {
+            let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
+            if line.starts_with("///") {
+                has_example |= line.contains("```");
+            } else if kinds.iter().any(|kind| line.starts_with(kind)) {
+                count += 1;
+                if !has_example {
+                    violations.push(format!("{path}:{}: a type without example", index + 1));
+                }
+            }
+            has_example &= line.starts_with("///") || line.starts_with("#[");
+        }
+    }
+    assert!(count > 40, "the walk lost its way: {count} types");
+    refuse(violations);
+}
+
 #[test]
 fn readme_and_ci_agree_on_the_test_command() {
     for name in ["README.md", ".ci/run"] {

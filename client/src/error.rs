@@ -126,6 +126,21 @@ pub enum Error {
 }
 
 /// What can be done about an [`Error`].
+///
+/// ```no_run
+/// use synod_client::Remedy;
+/// use synod_client::producer::ProducerRecord;
+/// # async fn example(producer: synod_client::producer::Producer)
+/// # -> Result<(), synod_client::Error> {
+/// if let Err(error) = producer.send(ProducerRecord::new("orders")).await {
+///     match error.remedy() {
+///         Remedy::Fix => panic!("a mistake of this program: {error}"),
+///         remedy => println!("{error}: {remedy:?}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// Try the same again after a moment.
@@ -142,6 +157,16 @@ pub enum Remedy {
 
 impl Error {
     /// Whether trying again can help.
+    ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+    /// if let Err(error) = admin.delete_topic("orders").await {
+    ///     let advice = if error.is_retriable() { "try later" } else { "do not try again" };
+    ///     println!("{error}; {advice}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_retriable(&self) -> bool {
         matches!(self.remedy(), Remedy::Retry | Remedy::RefreshMetadata | Remedy::Reconnect)
     }
@@ -161,6 +186,18 @@ impl Error {
     }
 
     /// The broker's error code, if a broker answered with one.
+    ///
+    /// ```no_run
+    /// use synod_client::admin::NewTopic;
+    /// use synod_client::wire::ErrorCode;
+    /// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+    /// match admin.create_topic(NewTopic::new("orders")).await {
+    ///     Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {}
+    ///     result => println!("{:?}", result?.id),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Broker { code, .. } => Some(*code),

@@ -8,6 +8,14 @@ use crate::Error;
 use crate::cluster::{Broker, TopicPartition};
 
 /// A cluster and its brokers.
+///
+/// ```no_run
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// let cluster = admin.describe_cluster().await?;
+/// println!("{} brokers, controller {:?}", cluster.brokers.len(), cluster.controller);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterDescription {
     /// The cluster's id.
@@ -19,6 +27,15 @@ pub struct ClusterDescription {
 }
 
 /// A directory in which a broker keeps partitions.
+///
+/// ```no_run
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// for dir in admin.log_dirs(1).await? {
+///     println!("{}: {:?} of {:?} bytes free", dir.path, dir.usable_size, dir.total_size);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogDir {
     /// Its path on the broker.
@@ -32,6 +49,15 @@ pub struct LogDir {
 }
 
 /// A partition's size on a broker's disk.
+///
+/// ```no_run
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// for replica in admin.log_dirs(1).await?.iter().flat_map(|dir| &dir.replicas) {
+///     println!("{}: {} bytes", replica.partition, replica.size);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaSize {
     /// The partition.

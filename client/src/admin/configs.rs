@@ -15,6 +15,12 @@ use super::{Admin, only};
 use crate::Error;
 
 /// What has settings.
+///
+/// ```
+/// use synod_client::admin::ConfigResource;
+/// assert_eq!(ConfigResource::Topic("orders".into()).to_string(), "topic orders");
+/// assert_eq!(ConfigResource::Broker(1).to_string(), "broker 1");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigResource {
     /// A topic, by name.
@@ -49,6 +55,16 @@ impl fmt::Display for ConfigResource {
 }
 
 /// Where a setting's value comes from.
+///
+/// ```no_run
+/// use synod_client::admin::{ConfigResource, ConfigSource};
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// let all = admin.describe_config(&ConfigResource::Topic("orders".into())).await?;
+/// let own = all.iter().filter(|entry| entry.source == ConfigSource::Topic);
+/// println!("{} settings of its own", own.count());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigSource {
     /// Set on the topic.
@@ -79,6 +95,16 @@ impl ConfigSource {
 }
 
 /// A setting and its value.
+///
+/// ```no_run
+/// use synod_client::admin::ConfigResource;
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// for entry in admin.describe_config(&ConfigResource::Broker(1)).await? {
+///     println!("{} = {:?}", entry.name, entry.value);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigEntry {
     /// Its name.
@@ -94,6 +120,15 @@ pub struct ConfigEntry {
 }
 
 /// A change of one setting.
+///
+/// ```
+/// use synod_client::admin::ConfigChange;
+/// let changes = [
+///     ConfigChange::Set("retention.ms".into(), "86400000".into()),
+///     ConfigChange::Append("cleanup.policy".into(), "compact".into()),
+///     ConfigChange::Unset("segment.bytes".into()),
+/// ];
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigChange {
     /// Give it this value.

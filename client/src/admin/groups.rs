@@ -23,6 +23,15 @@ use crate::consumer::group::offsets;
 use crate::coordinator::Coordinator;
 
 /// A group as a list shows it.
+///
+/// ```no_run
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// let groups = admin.groups().await?;
+/// let idle = groups.iter().filter(|group| group.state == "Empty");
+/// println!("{} of {} groups have no members", idle.count(), groups.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedGroup {
     /// Its id.
@@ -36,6 +45,14 @@ pub struct ListedGroup {
 }
 
 /// A group and its members.
+///
+/// ```no_run
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// let group = admin.group("billing").await?;
+/// println!("{}, spread by {}, {} members", group.state, group.protocol, group.members.len());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupDescription {
     /// Its id.
@@ -53,6 +70,15 @@ pub struct GroupDescription {
 }
 
 /// A member of a group.
+///
+/// ```no_run
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// for member in admin.group("billing").await?.members {
+///     println!("{} at {} reads {:?}", member.client_id, member.host, member.assignment);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
     /// Its id, given by the coordinator.

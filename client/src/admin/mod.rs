@@ -38,6 +38,15 @@ pub use topics::{CreatedTopic, NewTopic};
 /// Operations that only read are retried for the whole operation time-out. Those that change
 /// something are retried only while it is certain that they did nothing: after an
 /// [`Error::Timeout`] or [`Error::Disconnected`] look first what happened.
+///
+/// ```no_run
+/// use synod_client::admin::{Admin, NewTopic};
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// let admin = Admin::new(cluster);
+/// admin.create_topic(NewTopic::new("orders").partitions(6)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Admin {
     cluster: Cluster,

@@ -12,6 +12,15 @@ use crate::Error;
 use crate::cluster::TopicPartition;
 
 /// A broker that the cluster knows, alive or not.
+///
+/// ```no_run
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// for broker in admin.registered_brokers().await? {
+///     println!("{} at {}, lost: {}", broker.id, broker.kafka, broker.lost);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisteredBroker {
     /// Its number.
@@ -33,6 +42,13 @@ pub struct RegisteredBroker {
 }
 
 /// One attempt to lead a partition.
+///
+/// ```
+/// use synod_client::admin::Ballot;
+/// let (older, newer) = (Ballot { round: 4, node: 3 }, Ballot { round: 5, node: 1 });
+/// assert!(older < newer);
+/// assert_eq!(newer.to_string(), "5@1");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ballot {
     /// Its number; Kafka's leader epoch.
@@ -48,6 +64,11 @@ impl fmt::Display for Ballot {
 }
 
 /// What a replica does.
+///
+/// ```
+/// use synod_client::admin::ReplicaRole;
+/// assert_eq!(ReplicaRole::Leader.to_string(), "leader");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReplicaRole {
@@ -80,6 +101,15 @@ impl fmt::Display for ReplicaRole {
 }
 
 /// Where one replica stands. Ends are exclusive.
+///
+/// ```no_run
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// for (partition, replica) in admin.replicas(1).await? {
+///     println!("{partition}: {}, decided up to {}", replica.role, replica.decided_end);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaStanding {
     /// What it does.
@@ -104,6 +134,15 @@ pub struct ReplicaStanding {
 impl Admin {
     /// All brokers that the cluster knows, the lost ones included, in order of their ids.
     ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+    /// let brokers = admin.registered_brokers().await?;
+    /// let lost = brokers.iter().filter(|broker| broker.lost).count();
+    /// println!("{} brokers, {lost} of them lost", brokers.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// What kept the cluster from answering, or that it does not consist of Synod's brokers.
     pub async fn registered_brokers(&self) -> Result<Vec<RegisteredBroker>, Error> {
@@ -122,6 +161,14 @@ impl Admin {
     }
 
     /// Where the replicas of one broker stand, those of the metadata group included.
+    ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+    /// let replicas = admin.replicas(2).await?;
+    /// println!("broker 2 has {} replicas", replicas.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What kept the broker from answering, or that it is not one of Synod's.

@@ -18,6 +18,11 @@ use crate::{Error, Remedy};
 const DELETE_BY_STATE_VERSION: i16 = 6;
 
 /// A topic to create.
+///
+/// ```
+/// use synod_client::admin::NewTopic;
+/// let topic = NewTopic::new("orders").partitions(6).replicas(3).config("retention.ms", "1000");
+/// ```
 #[derive(Debug, Clone)]
 pub struct NewTopic {
     name: String,
@@ -52,6 +57,15 @@ impl NewTopic {
 }
 
 /// A topic that was created.
+///
+/// ```no_run
+/// use synod_client::admin::NewTopic;
+/// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+/// let created = admin.create_topic(NewTopic::new("orders")).await?;
+/// println!("{} has {:?} partitions", created.name, created.partitions);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreatedTopic {
     /// Its name.
@@ -84,6 +98,16 @@ impl Admin {
     }
 
     /// Whether a topic could be created; creates nothing.
+    ///
+    /// ```no_run
+    /// use synod_client::admin::NewTopic;
+    /// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+    /// if let Err(error) = admin.check_topic(NewTopic::new("or/ders")).await {
+    ///     println!("it would be refused: {error}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Admin::create_topic`].
@@ -150,6 +174,15 @@ impl Admin {
     }
 
     /// One topic, as it is now.
+    ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+    /// for partition in &admin.topic("orders").await?.partitions {
+    ///     println!("{}: led by {:?}", partition.index, partition.leader);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Broker`] with `UNKNOWN_TOPIC_OR_PARTITION` when there is none.
@@ -219,6 +252,15 @@ impl Admin {
     }
 
     /// Whether a topic could be given more partitions; changes nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(admin: synod_client::admin::Admin) -> Result<(), synod_client::Error> {
+    /// if admin.check_partitions("orders", 12).await.is_ok() {
+    ///     admin.create_partitions("orders", 12).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Admin::create_partitions`].

@@ -36,6 +36,14 @@ impl Way {
 impl Cluster {
     /// A connection to any broker: a known one at random, else a bootstrap address.
     ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// let connection = cluster.any_broker().await?;
+    /// println!("{} answers", connection.address());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NoBroker`] with every address's reason.
     pub async fn any_broker(&self) -> Result<Connection, Error> {

@@ -59,6 +59,15 @@ impl Cluster {
     /// A connection to the broker with this id, opened if there is none. It is shared by all that
     /// ask for it.
     ///
+    /// ```no_run
+    /// use synod_client::wire::messages::list_groups::ListGroupsRequest;
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// let answer = cluster.broker(1).await?.send(&ListGroupsRequest::default()).await?;
+    /// println!("broker 1 coordinates {} groups", answer.groups.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Connection::open`]; [`Error::Broker`] when the cluster has no such broker.
     pub async fn broker(&self, id: i32) -> Result<Connection, Error> {

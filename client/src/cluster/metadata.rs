@@ -9,6 +9,12 @@ use synod_wire::messages::metadata::{
 use synod_wire::{ErrorCode, Uuid};
 
 /// A broker as the cluster advertises it.
+///
+/// ```
+/// use synod_client::cluster::Broker;
+/// let broker = Broker { id: 1, host: "::1".into(), port: 9092, rack: None };
+/// assert_eq!(broker.address(), "[::1]:9092");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broker {
     /// Its id.
@@ -33,6 +39,16 @@ impl Broker {
 }
 
 /// A partition of a topic.
+///
+/// ```no_run
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// for partition in &cluster.topic("orders", false).await?.partitions {
+///     let behind = partition.replicas.len() - partition.in_sync.len();
+///     println!("{}: leader {:?}, {behind} replicas behind", partition.index, partition.leader);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
     /// Its number.
@@ -52,6 +68,16 @@ pub struct Partition {
 }
 
 /// A topic and its partitions.
+///
+/// ```no_run
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// let topic = cluster.topic("orders", false).await?;
+/// if let Some(partition) = topic.partition(0) {
+///     println!("{} of {} is led by {:?}", partition.index, topic.name, partition.leader);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     /// Its name.
@@ -77,6 +103,17 @@ impl Topic {
 }
 
 /// A picture of the cluster at one moment. Never changes; ask for a new one.
+///
+/// ```no_run
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// let metadata = cluster.all_topics().await?;
+/// for topic in metadata.topics() {
+///     println!("{}: {} partitions", topic.name, topic.partitions.len());
+/// }
+/// println!("{} brokers, controller {:?}", metadata.brokers().len(), metadata.controller());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Metadata {
     pub(super) cluster_id: Option<Arc<str>>,
@@ -119,11 +156,31 @@ impl Metadata {
     }
 
     /// Why there is no such topic, if it was asked for.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// let metadata = cluster.refresh_metadata().await?;
+    /// if let Some(code) = metadata.topic_error("orders") {
+    ///     println!("{}: {}", code.name(), code.message());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn topic_error(&self, name: &str) -> Option<ErrorCode> {
         self.errors.get(name).copied()
     }
 
     /// The leader of a partition, if known.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// cluster.topic("orders", false).await?;
+    /// let metadata = cluster.metadata();
+    /// let (leader, round) = (metadata.leader("orders", 0), metadata.leader_epoch("orders", 0));
+    /// println!("led by {leader:?} in round {round}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
         self.topics.get(topic)?.partition(partition)?.leader
     }

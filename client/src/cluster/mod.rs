@@ -25,6 +25,17 @@ pub use offsets::{FoundOffset, Isolation, OffsetSpec};
 pub use partitioned::{PerPartition, TopicPartition};
 
 /// A cluster that is being talked to. Cheap to clone; clones share connections and metadata.
+///
+/// ```no_run
+/// use synod_client::admin::Admin;
+/// use synod_client::producer::{Producer, ProducerConfig};
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// // Both use the same connections and know the same leaders.
+/// let admin = Admin::new(cluster.clone());
+/// let producer = Producer::new(cluster, ProducerConfig::default())?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
@@ -99,11 +110,28 @@ impl Cluster {
     }
 
     /// What is known now.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// for broker in cluster.metadata().brokers() {
+    ///     println!("{} at {}", broker.id, broker.address());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn metadata(&self) -> Arc<Metadata> {
         self.state().metadata.clone()
     }
 
     /// Asks the cluster for brokers and for the topics in use.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// let metadata = cluster.refresh_metadata().await?;
+    /// println!("{} live brokers", metadata.brokers().len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What kept the last broker tried from answering.
@@ -112,6 +140,14 @@ impl Cluster {
     }
 
     /// Asks the cluster for brokers and all topics.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// let metadata = cluster.all_topics().await?;
+    /// println!("{} topics", metadata.topics().len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What kept the last broker tried from answering.
@@ -161,6 +197,16 @@ impl Cluster {
 
     /// The topic as it is now, or an error that says why there is none.
     ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// match cluster.refresh_topic("orders").await {
+    ///     Ok(topic) => println!("{} partitions now", topic.partitions.len()),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Broker`] with the broker's code; what kept the cluster from answering.
     pub async fn refresh_topic(&self, name: &str) -> Result<Arc<Topic>, Error> {
@@ -208,11 +254,27 @@ impl Cluster {
     }
 
     /// No longer asks for this topic.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// let partitions = cluster.topic("seldom-used", false).await?.partitions.len();
+    /// cluster.forget_topic("seldom-used");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn forget_topic(&self, name: &str) {
         self.state().wanted.remove(name);
     }
 
     /// A connection to the controller, or to any broker of a cluster that names none.
+    ///
+    /// ```no_run
+    /// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+    /// let controller = cluster.controller().await?;
+    /// println!("the controller is at {}", controller.address());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Cluster::broker`].

@@ -10,6 +10,13 @@ use super::partitioned::{PerPartition, TopicPartition};
 use crate::{Connection, Error};
 
 /// Which offset of a partition is asked for.
+///
+/// ```
+/// use synod_client::cluster::OffsetSpec;
+/// // The first record of 2024 or later.
+/// let spec = OffsetSpec::Timestamp(1_704_067_200_000);
+/// assert_ne!(spec, OffsetSpec::MaxTimestamp);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OffsetSpec {
     /// The first one there is.
@@ -35,6 +42,13 @@ impl OffsetSpec {
 }
 
 /// Which records of transactions are seen.
+///
+/// ```
+/// use synod_client::cluster::Isolation;
+/// use synod_client::consumer::ConsumerConfig;
+/// assert_eq!(Isolation::default(), Isolation::ReadCommitted);
+/// let config = ConsumerConfig::default().isolation(Isolation::ReadUncommitted);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolation {
     /// All, also those of transactions that are open or aborted.
@@ -54,6 +68,20 @@ impl Isolation {
 }
 
 /// An offset that was found.
+///
+/// ```no_run
+/// use synod_client::cluster::{Isolation, OffsetSpec, TopicPartition};
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// let asked = [TopicPartition::new("orders", 0)];
+/// let latest = cluster.list_offsets(asked, OffsetSpec::MaxTimestamp, Isolation::default()).await;
+/// for (partition, found) in latest {
+///     if let Some(found) = found? {
+///         println!("{partition}: offset {} at {:?}", found.offset, found.timestamp);
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundOffset {
     /// The offset.

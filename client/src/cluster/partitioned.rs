@@ -12,6 +12,12 @@ use super::Cluster;
 use crate::{Connection, Error};
 
 /// A partition of a topic.
+///
+/// ```
+/// use synod_client::cluster::TopicPartition;
+/// let partition = TopicPartition::new("orders", 3);
+/// assert_eq!(partition.to_string(), "topic orders, partition 3");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic's name.
@@ -34,6 +40,21 @@ impl std::fmt::Display for TopicPartition {
 }
 
 /// What became of each partition.
+///
+/// ```no_run
+/// use synod_client::cluster::{Isolation, OffsetSpec, TopicPartition};
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// let asked = (0..6).map(|index| TopicPartition::new("orders", index));
+/// let ends = cluster.list_offsets(asked, OffsetSpec::End, Isolation::default()).await;
+/// for (partition, end) in ends {
+///     match end {
+///         Ok(end) => println!("{partition}: {:?}", end.map(|end| end.offset)),
+///         Err(error) => println!("{error}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type PerPartition<T> = BTreeMap<TopicPartition, Result<T, Error>>;
 
 impl Cluster {

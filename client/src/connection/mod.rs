@@ -30,6 +30,17 @@ const QUEUE_LENGTH: usize = 32;
 ///
 /// Requests may be sent while others are under way; the broker answers them in order. Dropping the
 /// future of a request gives up its answer and harms nothing else.
+///
+/// ```no_run
+/// use synod_client::wire::messages::list_groups::ListGroupsRequest;
+/// use synod_client::{ClientConfig, Connection};
+/// # async fn example() -> Result<(), synod_client::Error> {
+/// let config = ClientConfig::new(["localhost:9092"]);
+/// let connection = Connection::open("localhost:9092", &config).await?;
+/// let groups = connection.send(&ListGroupsRequest::default()).await?.groups;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Connection {
     shared: Arc<Shared>,
@@ -47,6 +58,15 @@ struct Shared {
 
 impl Connection {
     /// Connects to `address` (`host:port`) and agrees on versions.
+    ///
+    /// ```no_run
+    /// use synod_client::{ClientConfig, Connection};
+    /// # async fn example() -> Result<(), synod_client::Error> {
+    /// let config = ClientConfig::new(["localhost:9092"]);
+    /// let connection = Connection::open("localhost:9092", &config).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Connect`] when nobody answers within the connect time-out, [`Error::Protocol`],
@@ -106,6 +126,15 @@ impl Connection {
 
     /// The highest version of a request that both sides know.
     ///
+    /// ```no_run
+    /// use synod_client::wire::messages::fetch::FetchRequest;
+    /// # async fn example(connection: synod_client::Connection)
+    /// # -> Result<(), synod_client::Error> {
+    /// println!("Fetch in version {}", connection.version::<FetchRequest>()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Unsupported`] when there is none.
     pub fn version<R: Request>(&self) -> Result<i16, Error> {
@@ -138,6 +167,19 @@ impl Connection {
 
     /// Puts a request on its way; the returned future waits for the answer, at most for `within`
     /// from now. Requests arrive in the order in which this returned.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use synod_client::wire::messages::list_groups::ListGroupsRequest;
+    /// # async fn example(connection: synod_client::Connection)
+    /// # -> Result<(), synod_client::Error> {
+    /// let within = Duration::from_secs(1);
+    /// let first = connection.start(&ListGroupsRequest::default(), within).await?;
+    /// let second = connection.start(&ListGroupsRequest::default(), within).await?;
+    /// println!("{} and {}", first.await?.groups.len(), second.await?.groups.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`Connection::send`].

@@ -14,6 +14,20 @@ use crate::Error;
 
 /// Future of the answer to a request. Dropping it gives up the answer; the request itself may still
 /// take effect.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use synod_client::Pending;
+/// use synod_client::wire::messages::list_groups::ListGroupsRequest;
+/// # async fn example(connection: synod_client::Connection)
+/// # -> Result<(), synod_client::Error> {
+/// let request = ListGroupsRequest::default();
+/// let within = Duration::from_secs(1);
+/// let pending: Pending<ListGroupsRequest> = connection.start(&request, within).await?;
+/// println!("{} groups", pending.await?.groups.len());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "the answer comes only to who waits for it"]
 pub struct Pending<R> {
     answer: oneshot::Receiver<Result<Bytes, Error>>,

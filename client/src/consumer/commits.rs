@@ -48,6 +48,20 @@ impl Consumer {
 
     /// Commits these offsets.
     ///
+    /// ```no_run
+    /// use synod_client::cluster::TopicPartition;
+    /// use synod_client::consumer::CommittedOffset;
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// let record = consumer.next().await?;
+    /// let partition = TopicPartition::new(record.topic, record.partition);
+    /// // The next one to read.
+    /// let offset = CommittedOffset::new(record.offset + 1);
+    /// consumer.commit_offsets([(partition, offset)].into()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Consumer::commit`].
     pub async fn commit_offsets(
@@ -65,6 +79,17 @@ impl Consumer {
     }
 
     /// What the group has committed of these partitions; those without are left out.
+    ///
+    /// ```no_run
+    /// # async fn example(consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// let mine: Vec<_> = consumer.assignment().cloned().collect();
+    /// for (partition, committed) in consumer.committed(&mine).await? {
+    ///     println!("{partition}: {}", committed.offset);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Config`] without a group; what kept the coordinator from answering.

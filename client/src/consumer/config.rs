@@ -7,6 +7,12 @@ use crate::Error;
 use crate::cluster::Isolation;
 
 /// Where to go on when the position no longer exists, because records were deleted or lost.
+///
+/// ```
+/// use synod_client::consumer::{ConsumerConfig, OffsetReset};
+/// assert_eq!(OffsetReset::default(), OffsetReset::Beginning);
+/// let only_news = ConsumerConfig::default().offset_reset(OffsetReset::End);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OffsetReset {
     /// At the first record there is.

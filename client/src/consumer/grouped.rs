@@ -21,6 +21,24 @@ use crate::cluster::TopicPartition;
 const NEWS_LENGTH: usize = 16;
 
 /// Something that happens to a consumer, as [`Consumer::next_event`] tells it.
+///
+/// ```no_run
+/// use synod_client::consumer::ConsumerEvent;
+/// # async fn example(mut consumer: synod_client::consumer::Consumer)
+/// # -> Result<(), synod_client::Error> {
+/// consumer.subscribe(["orders"])?;
+/// loop {
+///     match consumer.next_event().await? {
+///         ConsumerEvent::Records(records) => println!("{} records", records.len()),
+///         ConsumerEvent::Assigned(partitions) => println!("from now on {partitions:?}"),
+///         ConsumerEvent::Revoking(_) => consumer.commit().await?,
+///         ConsumerEvent::Lost(partitions) => println!("undo what is half done of {partitions:?}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConsumerEvent {
@@ -80,6 +98,15 @@ impl Membership {
 impl Consumer {
     /// Reads these topics as a member of the configured group, and replaces what was subscribed or
     /// assigned before. The group decides which partitions; see [`Consumer::next_event`].
+    ///
+    /// ```no_run
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// consumer.subscribe(["orders", "returns"])?;
+    /// let record = consumer.next().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Config`] without a group.
@@ -143,6 +170,15 @@ impl Consumer {
     }
 
     /// Leaves the group, having committed if that is automatic.
+    ///
+    /// ```no_run
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// consumer.unsubscribe().await;
+    /// assert!(!consumer.is_member());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn unsubscribe(&mut self) {
         if self.config.group.as_ref().is_some_and(|group| group.auto_commit.is_some())
             && let Err(error) = self.commit().await
@@ -161,6 +197,14 @@ impl Consumer {
     }
 
     /// Leaves the group in good order: others take over at once.
+    ///
+    /// ```no_run
+    /// # async fn example(consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// consumer.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(mut self) {
         self.unsubscribe().await;
         self.end_sessions().await;

@@ -60,6 +60,18 @@ pub use grouped::ConsumerEvent;
 pub use position::Start;
 
 /// A record that was read.
+///
+/// ```no_run
+/// # async fn example(mut consumer: synod_client::consumer::Consumer)
+/// # -> Result<(), synod_client::Error> {
+/// let record = consumer.next().await?;
+/// println!("{}/{} offset {}", record.topic, record.partition, record.offset);
+/// for (name, value) in &record.headers {
+///     println!("{}: {value:?}", &**name);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConsumerRecord {
@@ -93,6 +105,18 @@ type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// Reads partitions that the caller chooses. Records are fetched ahead, up to the configured size.
 ///
 /// Every future of it may be dropped at any time without losing or repeating a record.
+///
+/// ```no_run
+/// use synod_client::consumer::{Consumer, ConsumerConfig, GroupConfig};
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// let config = ConsumerConfig::default().group(GroupConfig::new("billing"));
+/// let mut consumer = Consumer::new(cluster, config)?;
+/// consumer.subscribe(["orders"])?;
+/// let record = consumer.next().await?;
+/// consumer.close().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Consumer {
     cluster: Cluster,
     config: ConsumerConfig,
@@ -214,6 +238,15 @@ impl Consumer {
 
     /// Reads all partitions of a topic and nothing else.
     ///
+    /// ```no_run
+    /// use synod_client::consumer::Start;
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// consumer.assign_topic("orders", Start::Beginning).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`Consumer::assign`].
     pub async fn assign_topic(&mut self, topic: &str, start: Start) -> Result<(), Error> {
@@ -224,6 +257,16 @@ impl Consumer {
     }
 
     /// The partitions that are read, in order.
+    ///
+    /// ```no_run
+    /// # async fn example(consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// for partition in consumer.assignment() {
+    ///     println!("{partition} at {}", consumer.position(partition)?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn assignment(&self) -> impl Iterator<Item = &TopicPartition> {
         self.partitions.keys()
     }
@@ -278,11 +321,34 @@ impl Consumer {
     }
 
     /// The high watermark of a partition as the last fetch told it.
+    ///
+    /// ```no_run
+    /// # async fn example(consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// for partition in consumer.assignment() {
+    ///     let (at, end) = (consumer.position(partition)?, consumer.high_watermark(partition));
+    ///     println!("{partition}: at {at} of {end:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
         self.partitions.get(partition)?.high_watermark
     }
 
     /// Stops handing out records of a partition until [`Consumer::resume`]; its place is kept.
+    ///
+    /// ```no_run
+    /// use synod_client::cluster::TopicPartition;
+    /// # async fn example(mut consumer: synod_client::consumer::Consumer)
+    /// # -> Result<(), synod_client::Error> {
+    /// let slow = TopicPartition::new("orders", 0);
+    /// consumer.pause(&slow)?;
+    /// let of_others = consumer.poll(std::time::Duration::from_secs(1)).await?;
+    /// consumer.resume(&slow)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Config`] when the partition is not assigned.

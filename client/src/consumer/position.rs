@@ -13,6 +13,20 @@ use crate::cluster::{Cluster, FoundOffset, Isolation, OffsetSpec, PerPartition, 
 use crate::coordinator::Coordinator;
 
 /// Where reading begins.
+///
+/// ```no_run
+/// use synod_client::cluster::TopicPartition;
+/// use synod_client::consumer::Start;
+/// # async fn example(mut consumer: synod_client::consumer::Consumer)
+/// # -> Result<(), synod_client::Error> {
+/// let partition = TopicPartition::new("orders", 0);
+/// for start in [Start::Last(10), Start::Offset(42), Start::Timestamp(1_704_067_200_000)] {
+///     consumer.seek(&partition, start).await?;
+///     println!("{start:?} is offset {}", consumer.position(&partition)?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// At the first record there is.

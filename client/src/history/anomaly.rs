@@ -9,6 +9,12 @@ use super::Value;
 const DESCRIBED_COUNT: usize = 10;
 
 /// The kinds of [`Anomaly`].
+///
+/// ```
+/// use synod_client::history::AnomalyKind;
+/// assert_eq!(AnomalyKind::Lost.name(), "lost writes");
+/// assert_eq!(AnomalyKind::ALL.len(), 9);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AnomalyKind {
     /// One offset, two values.
@@ -62,6 +68,20 @@ impl AnomalyKind {
 }
 
 /// One thing that must not happen, with its evidence in words.
+///
+/// ```
+/// use synod_client::history::{AnomalyKind, Guarantee, History, Outcome};
+///
+/// let mut history = History::new(["orders-0"]);
+/// let mut sender = history.sender(Guarantee::Exact);
+/// let value = sender.invoke(0);
+/// sender.settle(value, Outcome::Written { offset: Some(0) });
+/// history.add_sender(sender);
+/// // Acknowledged, and nobody ever reads it.
+/// for anomaly in history.check().anomalies() {
+///     println!("{}: {}", anomaly.kind.name(), anomaly.evidence);
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anomaly {
     /// Which rule it breaks.
@@ -71,6 +91,20 @@ pub struct Anomaly {
 }
 
 /// The judgement of a history.
+///
+/// ```
+/// use synod_client::history::{AnomalyKind, Guarantee, History, Outcome};
+///
+/// let mut history = History::new(["orders-0"]);
+/// let mut sender = history.sender(Guarantee::Exact);
+/// let value = sender.invoke(0);
+/// sender.settle(value, Outcome::Written { offset: Some(0) });
+/// history.add_sender(sender);
+/// // Acknowledged, and nobody ever reads it.
+/// let report = history.check();
+/// assert!(!report.is_clean());
+/// assert_eq!(report.count(AnomalyKind::Unseen), 1, "{report}");
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     counts: BTreeMap<AnomalyKind, u64>,

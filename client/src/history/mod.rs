@@ -39,6 +39,14 @@ pub use value::Value;
 use crate::Error;
 
 /// What became of an operation.
+///
+/// ```
+/// use synod_client::Error;
+/// use synod_client::history::Outcome;
+/// // Nobody knows what became of a record when the connection ended.
+/// let error = Error::Disconnected { address: "localhost:9092".into(), reason: "reset".into() };
+/// assert_eq!(Outcome::of_delivery(&Err(error)), Outcome::Unknown);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Acknowledged. The offset is absent when the broker only knows that it has the record.
@@ -65,6 +73,13 @@ impl Outcome {
 }
 
 /// What a sender was promised.
+///
+/// ```
+/// use synod_client::history::{Guarantee, History};
+/// let mut history = History::new(["orders-0"]);
+/// let idempotent = history.sender(Guarantee::Exact);
+/// let plain = history.sender(Guarantee::AtLeastOnce);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guarantee {
     /// Each value at most once, per partition in the order sent: an idempotent producer.
@@ -82,6 +97,15 @@ struct Send {
 }
 
 /// The sends of one producer, in the order in which they were handed over.
+///
+/// ```
+/// use synod_client::history::{Guarantee, History, Outcome};
+/// let mut history = History::new(["orders-0"]);
+/// let mut sender = history.sender(Guarantee::Exact);
+/// let value = sender.invoke(0);
+/// sender.settle(value, Outcome::Written { offset: Some(0) });
+/// assert_eq!((sender.invoked_count(), sender.written_count()), (1, 1));
+/// ```
 #[derive(Debug)]
 pub struct Sender {
     id: u32,
@@ -135,6 +159,18 @@ enum Step {
 }
 
 /// The reads of one consumer, in order.
+///
+/// ```
+/// use synod_client::history::{AnomalyKind, Guarantee, History};
+/// let mut history = History::new(["orders-0"]);
+/// let mut sender = history.sender(Guarantee::Exact);
+/// let mut reader = history.reader();
+/// reader.starts_at(0, 5);
+/// reader.read(0, 4, Some(sender.invoke(0)));
+/// history.add_sender(sender);
+/// history.add_reader(reader);
+/// assert_eq!(history.check().count(AnomalyKind::StepBack), 1);
+/// ```
 #[derive(Debug)]
 pub struct Reader {
     id: u32,
@@ -163,6 +199,16 @@ impl Reader {
 /// Partitions are numbered in the order of their names. Before [`History::check`] one more reader
 /// must have read every partition from its beginning to its end, after all senders ended: what was
 /// acknowledged and never read counts as an anomaly.
+///
+/// ```
+/// use synod_client::history::{Guarantee, History};
+/// let mut history = History::new(["orders-0", "orders-1"]);
+/// let mut sender = history.sender(Guarantee::Exact);
+/// let never_settled = sender.invoke(1);
+/// history.add_sender(sender);
+/// // It may or may not have been written.
+/// assert!(history.check().is_clean());
+/// ```
 #[derive(Debug)]
 pub struct History {
     partitions: Vec<String>,

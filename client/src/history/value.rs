@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// A value that one sender sent once. Its text form, `3.17`, is what a record carries.
+///
+/// ```
+/// use synod_client::history::{Guarantee, History, Value};
+/// let mut history = History::new(["orders-0"]);
+/// let value = history.sender(Guarantee::Exact).invoke(0);
+/// let bytes = value.to_bytes(100);
+/// assert_eq!((bytes.len(), Value::from_bytes(&bytes)), (100, Some(value)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Value {
     sender: u32,

@@ -9,6 +9,17 @@ use std::task::{Context, Poll, Waker};
 use crate::Error;
 
 /// Where a record ended up.
+///
+/// ```no_run
+/// use synod_client::producer::{ProducerRecord, Receipt};
+/// # async fn example(producer: synod_client::producer::Producer)
+/// # -> Result<(), synod_client::Error> {
+/// let delivery = producer.send(ProducerRecord::new("orders").value("paid")).await?;
+/// let Receipt { topic, partition, offset, timestamp } = delivery.await?;
+/// println!("{topic}/{partition} offset {offset:?} at {timestamp}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The topic.
@@ -121,6 +132,23 @@ impl State {
 }
 
 /// Future of one record's fate. Dropping it does not take the record back.
+///
+/// ```no_run
+/// use synod_client::producer::ProducerRecord;
+/// # async fn example(producer: synod_client::producer::Producer)
+/// # -> Result<(), synod_client::Error> {
+/// let mut deliveries = Vec::new();
+/// for number in 0..1000 {
+///     let record = ProducerRecord::new("numbers").value(number.to_string());
+///     deliveries.push(producer.send(record).await?);
+/// }
+/// // All of them are under way by now.
+/// for delivery in deliveries {
+///     delivery.await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a record's fate is known only to who waits for it"]
 pub struct Delivery {
     completion: Arc<Completion>,

@@ -7,6 +7,12 @@ use synod_wire::batch::Compression;
 use crate::Error;
 
 /// Who must have a record before it counts as written.
+///
+/// ```
+/// use synod_client::producer::{Acks, ProducerConfig};
+/// assert_eq!(Acks::default(), Acks::All);
+/// let fast_and_loose = ProducerConfig::default().acks(Acks::Leader);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Acks {
     /// A majority of the replicas (Synod), or all replicas in sync (Apache Kafka).

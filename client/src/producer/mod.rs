@@ -53,6 +53,15 @@ pub use config::{Acks, ProducerConfig};
 pub use partitioner::partition_for_key;
 
 /// A record to write.
+///
+/// ```
+/// use synod_client::producer::ProducerRecord;
+/// let record = ProducerRecord::new("orders")
+///     .key("4711")
+///     .value("paid")
+///     .header("trace", Some("af01".into()))
+///     .timestamp(1_704_067_200_000);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerRecord {
     topic: Arc<str>,
@@ -109,6 +118,18 @@ impl ProducerRecord {
 
 /// Writes records to a cluster. Share it behind an [`Arc`], or by reference: all methods take
 /// `&self`. Dropped without [`close`](Producer::close), it gives up what is not yet sent.
+///
+/// ```no_run
+/// use synod_client::producer::{Producer, ProducerConfig, ProducerRecord};
+/// # async fn example(cluster: synod_client::Cluster) -> Result<(), synod_client::Error> {
+/// let producer = Producer::new(cluster, ProducerConfig::default())?;
+/// // Its fate is known once everything is settled.
+/// let delivery = producer.send(ProducerRecord::new("orders").value("paid")).await?;
+/// producer.close().await;
+/// println!("offset {:?}", delivery.await?.offset);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Producer {
     shared: Arc<Shared>,
@@ -261,6 +282,14 @@ impl Producer {
     }
 
     /// Takes no more records, and waits until the fate of every record is known.
+    ///
+    /// ```no_run
+    /// # async fn example(producer: synod_client::producer::Producer)
+    /// # -> Result<(), synod_client::Error> {
+    /// producer.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(self) {
         self.shared.accumulator().is_closed = true;
         self.flush().await;

@@ -19,6 +19,12 @@ use crate::consumer::group::assignor::by_topic;
 use crate::coordinator::Coordinator;
 
 /// An offset that a group has committed, or shall.
+///
+/// ```
+/// use synod_client::consumer::CommittedOffset;
+/// let with_note = CommittedOffset { metadata: "by hand".into(), ..CommittedOffset::new(42) };
+/// assert_eq!((with_note.offset, with_note.leader_epoch), (42, None));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedOffset {
     /// Offset of the next record to read.

@@ -17,6 +17,13 @@ use synod_wire::{DecodeError, Str};
 use crate::cluster::TopicPartition;
 
 /// How partitions are spread over the members of a group.
+///
+/// ```
+/// use synod_client::consumer::{Assignor, GroupConfig};
+/// assert_eq!(Assignor::from_name("cooperative-sticky"), Some(Assignor::CooperativeSticky));
+/// assert_eq!(Assignor::RoundRobin.name(), "roundrobin");
+/// let group = GroupConfig::new("billing").assignors([Assignor::Sticky]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assignor {
     /// Each topic's partitions in consecutive ranges; a member has the same numbers of all topics.
