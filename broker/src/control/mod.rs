@@ -10,12 +10,14 @@ mod group;
 mod open;
 mod registering;
 mod released;
+mod reopening;
 mod requests;
 mod served;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 
+use reopening::Reopening;
 use synod_log::key::PartitionKey;
 use tokio::sync::mpsc;
 
@@ -51,8 +53,7 @@ pub(crate) struct Control {
     requests: Inbox<ControllerRequest>,
     incoming: Inbox<Received>,
     links: ControlLinks,
-    /// The replica is being opened anew, or cannot be.
-    reopening: bool,
+    reopening: Reopening,
 }
 
 impl Control {
@@ -62,7 +63,7 @@ impl Control {
             requests: Inbox::new(parts.requests),
             incoming: Inbox::new(parts.incoming),
             links: parts.links,
-            reopening: false,
+            reopening: Reopening::default(),
         }
     }
 
@@ -101,6 +102,7 @@ impl Control {
     /// The log failed.
     pub(crate) fn tick(&mut self, effects: &mut Effects) -> Result<(), PartitionError> {
         self.group.handle_tick(effects)?;
+        self.reopening.handle_tick();
         // Another process serves under this broker's number: only one of them may.
         match self.group.refusal() {
             Some(refusal) => Err(PartitionError::Refused(refusal.clone())),
@@ -141,29 +143,41 @@ impl Control {
     /// If the replica had to stop and nothing of it is under way: what it is to be opened anew
     /// with, told once. One that found the disk full waits for space.
     pub(crate) fn poll_reopening(&mut self, has_space: impl FnOnce() -> bool) -> Option<Past> {
-        if self.reopening {
+        if !self.reopening.is_due() {
             return None;
         }
         let Ended { reason, journaled, corrupt } = self.partition().poll_ended()?;
         if reason == EndReason::DiskFull && !has_space() {
             return None;
         }
-        self.reopening = true;
+        self.reopening.begin();
         // Only whoever has peers to go on with stops.
         Some(Past { journaled, corrupt, copies: Copies::Several })
     }
 
     /// The replica's files were opened anew, or could not be.
-    pub(crate) fn handle_reopened(&mut self, result: Result<OpenedMetadata, OpenError>) {
+    ///
+    /// # Errors
+    /// The device failed: what it holds is not known any more.
+    pub(crate) fn handle_reopened(
+        &mut self,
+        result: Result<OpenedMetadata, OpenError>,
+    ) -> Result<(), PartitionError> {
+        let mut pauses = false;
         match result {
             Ok(opened) => {
                 tracing::info!("the metadata log is open again");
                 self.group.reopen(opened);
-                self.reopening = false;
             }
-            Err(error) if error.is_disk_full() => self.reopening = false,
-            Err(error) => tracing::error!(%error, "cannot open the metadata log"),
+            Err(error) if error.is_disk_full() => {}
+            Err(error) if error.is_device_failure() => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "cannot open the metadata log; trying again later");
+                pauses = true;
+            }
         }
+        self.reopening.end(pauses);
+        Ok(())
     }
 
     /// Closes the metadata log.

@@ -194,7 +194,7 @@ impl Shard {
             Event::Opened(opened) => self.install(*opened)?,
             Event::MetadataOpened(result) => {
                 if let Some(control) = &mut self.control {
-                    control.handle_reopened(*result);
+                    control.handle_reopened(*result)?;
                 }
             }
             Event::GroupsLoaded(key, round, loaded) => self.groups_loaded(key, round, *loaded),
