@@ -342,7 +342,9 @@ impl Group {
     fn heartbeat(&self, mut election: synod_paxos::Heartbeat) -> BrokerHeartbeat {
         // A leader whose followers do not answer is none, whatever it hears.
         let unanswered = matches!(self.told.0, Role::Leader { quorum: false, .. });
-        let gives_up = self.leaving || self.partition.has_ended();
+        // So is one that cannot write: others may have space.
+        let is_full = self.partition.is_disk_full();
+        let gives_up = self.leaving || self.partition.has_ended() || is_full;
         if unanswered || gives_up || self.supervisor.is_yielding() {
             election.quorum = false;
             election.follows = election.follows.filter(|ballot| ballot.node != self.me);
@@ -457,6 +459,10 @@ impl Group {
     }
 
     fn propose(&mut self, now_ms: i64, effects: &mut Effects) -> Result<(), PartitionError> {
+        if matches!(self.partition.role(), Role::Leader { quorum: false, .. }) {
+            // What waits goes on waiting: for the majority, or for the next controller.
+            return Ok(());
+        }
         while let Some(proposal) = self.log.poll_proposal() {
             let proposed = match encode(&proposal, now_ms) {
                 Ok(batch) => self.partition.propose(batch, effects)?.map_err(|e| e.to_string()),

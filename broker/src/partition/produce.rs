@@ -188,6 +188,11 @@ impl Partition {
     }
 
     /// Tells the operator when a full disk begins and ends to refuse this partition's producers.
+    /// Whether the last batch found no space.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.disk_full
+    }
+
     fn note_disk(&mut self, full: bool) {
         if full && !self.disk_full {
             tracing::warn!(partition = %self.key, "the disk is full: producers are refused");

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::world::World;
 use crate::partition::EndReason;
+use crate::state_log::NotDone;
 
 const SEGMENT: &str = "/metadata/00000000000000000000.log";
 
@@ -30,6 +31,29 @@ fn a_follower_without_space_goes_on_when_there_is_some() {
     world.isolate(third);
     world.create("u", 1, 2);
     assert!(world.image(full).topic("u").is_some());
+}
+
+#[test]
+fn a_controller_without_space_is_replaced_by_one_that_has_some() {
+    let mut world = World::running(3);
+    let full = world.controller().unwrap();
+    let round = world.round();
+    world.storage(full).set_capacity(Some(0));
+    let ask = world.new_topic("refused", MANY, 3);
+    let mut answer = world.ask(full, ask);
+    world.pass(40);
+    assert_eq!(answer.try_recv().unwrap(), Err(NotDone::Refused));
+    let next = world.controller().expect("another controller");
+    assert_ne!(next, full);
+    let rounds = world.image(next).controller_round().unwrap() - round;
+    assert!(rounds <= 3, "one election: members take turns in the rounds");
+    world.create("t", MANY, 3);
+    assert!(world.image(next).topic("t").is_some());
+    world.storage(full).set_capacity(None);
+    assert_eq!(world.reopen(full), Some(EndReason::DiskFull));
+    world.pass(60);
+    world.check_agreement();
+    assert_eq!(world.controller(), Some(next), "space alone changes nothing");
 }
 
 #[test]
