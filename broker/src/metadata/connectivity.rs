@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::links::{CALM_TICKS, Links};
 use super::{BrokerId, TopicId, image::BrokerImage};
 
 /// A broker is not judged by its links before it has been heard for this long: when it starts, it
@@ -60,6 +61,7 @@ pub struct Connectivity {
     timeout_ticks: u64,
     tick: u64,
     heard: BTreeMap<BrokerId, Heard>,
+    links: Links,
 }
 
 impl Connectivity {
@@ -67,12 +69,23 @@ impl Connectivity {
     #[must_use]
     pub fn new(me: BrokerId, timeout_ticks: u32) -> Self {
         assert!(timeout_ticks > 0, "a heartbeat has to count for some time");
-        Self { me, timeout_ticks: timeout_ticks.into(), tick: 0, heard: BTreeMap::new() }
+        let (heard, links) = (BTreeMap::new(), Links::default());
+        Self { me, timeout_ticks: timeout_ticks.into(), tick: 0, heard, links }
     }
 
     /// A tick passed.
     pub fn handle_tick(&mut self) {
         self.tick += 1;
+        let brokers: BTreeSet<BrokerId> = self.heard.keys().copied().chain([self.me]).collect();
+        for a in &brokers {
+            for b in brokers.range(a..).filter(|b| *b != a) {
+                // Of two that are both out of sight nothing is known.
+                if self.sees(*a) || self.sees(*b) {
+                    let is_up = self.is_linked(*a, *b);
+                    self.links.note(self.tick, *a, *b, is_up);
+                }
+            }
+        }
     }
 
     /// Takes a heartbeat. One of an earlier start than known is old news.
@@ -194,8 +207,45 @@ impl Connectivity {
     /// Whether the broker is linked to a majority of the replicas, itself included.
     #[must_use]
     pub fn reaches_majority(&self, broker: BrokerId, replicas: &[BrokerId]) -> bool {
-        let linked = replicas.iter().filter(|replica| self.is_linked(broker, **replica)).count();
-        2 * linked > replicas.len()
+        is_majority(replicas, |replica| self.is_linked(broker, replica))
+    }
+
+    /// Whether this broker is linked to a majority of `brokers`, itself included.
+    #[must_use]
+    pub fn hears_majority(&self, brokers: &[BrokerId]) -> bool {
+        self.reaches_majority(self.me, brokers)
+    }
+
+    /// Whether links that were not lost lately join the broker to this one, and to a majority of
+    /// the replicas.
+    #[must_use]
+    pub fn is_steady(&self, broker: BrokerId, replicas: &[BrokerId]) -> bool {
+        let is_steady = |other| self.links.is_steady(self.tick, broker, other);
+        is_steady(self.me) && is_majority(replicas, is_steady)
+    }
+
+    /// Whether the broker has been heard without a gap for [`CALM_TICKS`], and links that have been
+    /// there for as long, and did not come and go before, join it to this one, and to a majority of
+    /// the replicas.
+    #[must_use]
+    pub fn is_calm(&self, broker: BrokerId, replicas: &[BrokerId]) -> bool {
+        let is_calm = |other| self.links.is_calm(self.tick, broker, other);
+        self.steady_ticks(broker) >= CALM_TICKS
+            && is_calm(self.me)
+            && is_majority(replicas, is_calm)
+    }
+
+    /// For how many ticks the broker, one of the replicas, has surely been linked to no majority of
+    /// them; 0 if it is, or nothing is known.
+    #[must_use]
+    pub fn alone_ticks(&self, broker: BrokerId, replicas: &[BrokerId]) -> u64 {
+        let others = replicas.iter().filter(|other| **other != broker);
+        let missing = others.map(|other| self.links.missing_ticks(self.tick, broker, *other));
+        let mut missing: Vec<u64> = missing.collect();
+        missing.sort_unstable();
+        // So many others make a majority; at most one less has been there since this one is not.
+        let needed = replicas.len() / 2;
+        needed.checked_sub(1).and_then(|last| missing.get(last)).copied().unwrap_or_default()
     }
 
     /// Whether what the broker's heartbeats tell of its links can be relied on.
@@ -208,10 +258,18 @@ impl Connectivity {
         heard.linked_tick.is_some_and(|tick| self.tick - tick < self.timeout_ticks)
     }
 
+    fn sees(&self, broker: BrokerId) -> bool {
+        broker == self.me || self.fresh(broker).is_some()
+    }
+
     /// What is known of a broker that is linked to this one.
     fn fresh(&self, broker: BrokerId) -> Option<&Heard> {
         self.heard.get(&broker).filter(|heard| self.is_linked_lately(heard))
     }
+}
+
+fn is_majority(replicas: &[BrokerId], counts: impl Fn(BrokerId) -> bool) -> bool {
+    2 * replicas.iter().filter(|replica| counts(**replica)).count() > replicas.len()
 }
 
 #[cfg(test)]
@@ -378,5 +436,38 @@ mod tests {
         connectivity.handle_heartbeat(id(2), report(2, NEXT_LIFE, &[1]));
         assert_eq!(connectivity.steady_ticks(id(2)), 0, "another life");
         assert_eq!(connectivity.steady_ticks(id(1)), connectivity.tick());
+    }
+
+    #[test]
+    fn links_are_remembered_as_they_were() {
+        let mut connectivity = Connectivity::new(id(1), 10);
+        let replicas = [id(1), id(2), id(3)];
+        let all = |it: &mut Connectivity, ticks, cut: bool| {
+            for _ in 0..ticks {
+                let (of_2, of_3): (&[u32], &[u32]) =
+                    if cut { (&[1], &[1]) } else { (&[1, 3], &[1, 2]) };
+                beat(it, 2, of_2);
+                beat(it, 3, of_3);
+                pass(it, 1);
+            }
+        };
+        all(&mut connectivity, 100, false);
+        assert!(
+            connectivity.is_steady(id(2), &replicas) && !connectivity.is_calm(id(2), &replicas)
+        );
+        all(&mut connectivity, 10, false);
+        assert!(connectivity.is_calm(id(2), &replicas), "heard without a gap for 5 s");
+        // The link between the two others: one of two is left to each.
+        all(&mut connectivity, 5, true);
+        assert_eq!(connectivity.alone_ticks(id(2), &replicas), 0);
+        assert_eq!(connectivity.alone_ticks(id(2), &[id(2), id(3)]), 4);
+        assert!(connectivity.is_steady(id(2), &replicas));
+        assert!(!connectivity.is_steady(id(2), &[id(2), id(3)]));
+        all(&mut connectivity, 1, false);
+        assert!(!connectivity.is_steady(id(2), &[id(2), id(3)]), "it is there again, and was lost");
+        // Of those out of sight nothing is said.
+        pass(&mut connectivity, 200);
+        assert_eq!(connectivity.alone_ticks(id(2), &[id(2), id(3)]), 0);
+        assert!(!connectivity.is_steady(id(2), &[id(2), id(3)]), "the link to this one is lost");
     }
 }

@@ -28,7 +28,7 @@ pub use create_partitions::create_partitions;
 pub use create_topics::{create_topics, validate_topic_name};
 pub use delete_topics::delete_topics;
 pub use failover::{APPOINTMENTS_PER_BATCH, Resignations, failover};
-pub use handover::{RETURN_STEADY_TICKS, elect_leaders, return_leadership, shut_down};
+pub use handover::{elect_leaders, return_leadership, shut_down};
 pub use lifecycle::{allocate_producer_ids, begin_control, register_broker};
 pub use yielding::should_yield;
 

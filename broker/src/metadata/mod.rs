@@ -10,6 +10,7 @@ pub mod error;
 pub mod handle;
 pub mod ids;
 pub mod image;
+pub mod links;
 pub mod pacing;
 pub mod placement;
 pub mod publish;

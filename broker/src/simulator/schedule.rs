@@ -8,6 +8,7 @@ use synod_log::key::PartitionKey;
 
 use super::agenda::{MS, Micros, SECOND};
 use super::bug::{Bug, Plant};
+use super::controller::Assignment;
 use super::options::Options;
 use super::process::node;
 use super::violation::{Checked, Violation, demand};
@@ -219,14 +220,26 @@ impl World {
         Ok(())
     }
 
-    /// Cuts the links and mends them, over and over.
+    /// Cuts the links and mends them, over and over. No partition is without a leader that reaches
+    /// a majority for longer than promised.
     fn flap(&mut self, links: &[(usize, usize)]) -> Checked {
         let begun = self.now;
-        for turn in 0..PARTED / FLAP / 2 {
-            self.network.cut(links);
-            self.run_until(begun + (2 * turn + 1) * FLAP)?;
-            self.network.mend(links);
-            self.run_until(begun + (2 * turn + 2) * FLAP)?;
+        let mut led_at: BTreeMap<PartitionKey, Micros> = BTreeMap::new();
+        for half in 0..PARTED / FLAP {
+            match half % 2 {
+                0 => self.network.cut(links),
+                _ => self.network.mend(links),
+            }
+            self.run_until(begun + (half + 1) * FLAP)?;
+            for (key, assignment) in self.controller.assignments() {
+                let led_at = led_at.entry(key).or_insert(begun);
+                if self.is_led(key, assignment) {
+                    *led_at = self.now;
+                }
+                demand(NAME_LEADER, self.now - *led_at <= LEADING, || {
+                    format!("nobody has led {key} since {led_at} µs\n{}", self.describe())
+                })?;
+            }
         }
         Ok(())
     }
@@ -251,30 +264,18 @@ impl World {
             format!("no controller: {}", self.describe())
         })?;
         for (key, assignment) in self.controller.assignments() {
-            let voters: Vec<usize> =
-                assignment.voters.iter().map(|voter| voter.0 as usize - 1).collect();
-            let is_connected = |broker: usize| {
-                let linked = voters.iter().filter(|other| self.network.connects(broker, **other));
-                2 * linked.count() > voters.len()
+            let could = |broker: usize| {
+                self.is_connected(broker, assignment)
+                    && controller.is_some_and(|it| self.network.connects(it, broker))
             };
-            let could = |broker: &usize| {
-                is_connected(*broker)
-                    && controller.is_some_and(|it| self.network.connects(it, *broker))
-            };
-            if !voters.iter().any(could) {
+            if !voters(assignment).any(could) {
                 continue;
             }
-            let leading = voters.iter().filter_map(|broker| {
-                let process = self.machines[*broker].process.as_ref()?;
-                let partition = process.replica(key)?;
-                is_ready(partition.role()).then(|| (partition.ballot(), *broker))
-            });
-            let newest = leading.max();
-            let connected = newest.is_some_and(|(_, broker)| is_connected(broker));
-            demand(NAME_LEADER, connected, || {
+            demand(NAME_LEADER, self.is_led(key, assignment), || {
                 let controller = controller.map(node);
                 format!(
-                    "{key} is led by {newest:?}, controller {controller:?}\n{}",
+                    "{key} is not led as {:?} says, controller {controller:?}\n{}",
+                    assignment.ballot,
                     self.describe()
                 )
             })?;
@@ -282,8 +283,27 @@ impl World {
         Ok(())
     }
 
+    /// Whether a broker is linked to a majority of a partition's replicas.
+    fn is_connected(&self, broker: usize, assignment: &Assignment) -> bool {
+        let linked = voters(assignment).filter(|other| self.network.connects(broker, *other));
+        2 * linked.count() > assignment.voters.len()
+    }
+
+    /// Whether the newest of those that lead a partition is linked to a majority.
+    fn is_led(&self, key: PartitionKey, assignment: &Assignment) -> bool {
+        let leading = voters(assignment).filter_map(|broker| {
+            let partition = self.machines[broker].process.as_ref()?.replica(key)?;
+            is_ready(partition.role()).then(|| (partition.ballot(), broker))
+        });
+        leading.max().is_some_and(|(_, broker)| self.is_connected(broker, assignment))
+    }
+
     fn check_quiet(&self, before: &BTreeMap<PartitionKey, u32>) -> Checked {
         let now = self.controller.rounds();
         demand(NAME_QUIET, *before == now, || format!("rounds went from {before:?} to {now:?}"))
     }
+}
+
+fn voters(assignment: &Assignment) -> impl Iterator<Item = usize> {
+    assignment.voters.iter().map(|voter| voter.0 as usize - 1)
 }

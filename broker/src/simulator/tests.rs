@@ -72,12 +72,12 @@ fn the_same_seed_is_the_same_run() {
     }
 }
 
-/// Every shape around every broker of three; each in its turn of a larger cluster. The sweep's
-/// `--schedules` runs all of them, from many seeds, and those that flap.
+/// Every shape around every broker of three, lasting and flapping; each around one broker or
+/// another of five. The sweep's `--schedules` runs all of them, from many seeds.
 #[test]
 fn a_connected_replica_leads_however_the_network_parts() {
     for (number, schedule) in Schedule::all().into_iter().enumerate() {
-        if !schedule.flaps && (schedule.broker_count == 3 || number % 14 == 0) {
+        if schedule.broker_count == 3 || number / 2 % 6 == 0 {
             let outcome = schedule.run(number as u64, None, false);
             assert!(outcome.is_ok(), "schedule {number}: {schedule}: {outcome:?}");
         }

@@ -14,6 +14,10 @@ use crate::metadata::{
 /// Appointments of one batch: a larger failover takes several, one after the other.
 pub const APPOINTMENTS_PER_BATCH: usize = 4096;
 
+/// Where nobody's links are steadier, a leader gets this long to find its majority again, in ticks
+/// of 50 ms: 1 s. What is lost for half a second, over and over, is there again before.
+const PATIENCE_TICKS: u64 = 20;
+
 /// Resignations that still ask for another leader, by partition.
 pub type Resignations = BTreeMap<PartitionRef, Resigned>;
 
@@ -30,6 +34,11 @@ pub fn failover(
     pacing: &Pacing,
     resignations: &Resignations,
 ) -> Vec<MetadataRecord> {
+    let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
+    if !connectivity.hears_majority(&brokers) {
+        // It is this controller that is lost. What it sees of the others is too little to judge.
+        return Vec::new();
+    }
     let mut records = comings_and_goings(image, connectivity, pacing);
     let mut ahead = image.clone();
     for record in &records {
@@ -53,8 +62,16 @@ pub fn failover(
             }
             let leadership =
                 leadership.get_or_insert_with(|| Leadership::new(&ahead, connectivity));
-            let unfit = |broker| pacing.is_unfit(key, broker);
-            let successor = successor(leadership, partition, broken, resigned, unfit);
+            let may =
+                |broker: BrokerId| broker != partition.leader && !pacing.is_unfit(key, broker);
+            let steady = |broker| may(broker) && leadership.is_steady(broker, &partition.replicas);
+            let fit = leadership.choose_among(&partition.replicas, steady);
+            let alone_ticks = connectivity.alone_ticks(partition.leader, &partition.replicas);
+            if fit.is_none() && resigned.is_none() && (1..PATIENCE_TICKS).contains(&alone_ticks) {
+                continue;
+            }
+            let fit = fit.or_else(|| leadership.choose_among(&partition.replicas, may));
+            let successor = successor(leadership, partition, broken, resigned, fit);
             let Some((leader, promised)) = successor else { continue };
             records.extend(leadership.appoint(key, partition, leader, promised));
             if records.len() - first_appointment >= APPOINTMENTS_PER_BATCH {
@@ -136,21 +153,18 @@ pub(super) fn suspects(
     suspects
 }
 
-/// Who shall lead instead, if need be one that was `unfit` lately, and the round that the
+/// Who shall lead instead: `fit`, if need be one that could not lead lately; and the round that the
 /// appointment has to exceed besides the last one.
 fn successor(
     leadership: &Leadership<'_>,
     partition: &PartitionImage,
     broken: bool,
     resigned: Option<&Resigned>,
-    unfit: impl Fn(BrokerId) -> bool,
+    fit: Option<BrokerId>,
 ) -> Option<(BrokerId, u32)> {
     let (leader, replicas) = (partition.leader, &partition.replicas);
-    let another = || {
-        let fit = leadership.choose_among(replicas, |it| it != leader && !unfit(it));
-        // Who could not lead lately may be able to by now, and is better than nobody.
-        fit.or_else(|| leadership.choose(replicas, Some(leader)))
-    };
+    // Who could not lead lately may be able to by now, and is better than nobody.
+    let another = || fit.or_else(|| leadership.choose(replicas, Some(leader)));
     let Some(resigned) = resigned else { return Some((another()?, 0)) };
     let same = || Some(leader).filter(|it| !broken && leadership.can_lead(*it, replicas));
     match resigned.reason {

@@ -11,12 +11,8 @@ use crate::metadata::{
     request::{ElectLeaders, ElectionOutcome, LedPartition, ReturnLeadership, ShutDown},
 };
 
-/// How long a preferred leader must have been heard without a gap before it gets its partitions
-/// back, in ticks of 50 ms: 5 s.
-pub const RETURN_STEADY_TICKS: u64 = 100;
-
 /// Gives partitions back to their preferred leaders, as far as the present leader nominates them
-/// and they have been there for a while. The rest stays as it is.
+/// and they have been there for a while, and did not come and go before. The rest stays as it is.
 pub fn return_leadership(
     image: &MetadataImage,
     request: &ReturnLeadership,
@@ -31,7 +27,7 @@ pub fn return_leadership(
         if known.leader == request.broker
             && known.round == *round
             && preferred != known.leader
-            && connectivity.steady_ticks(preferred) >= RETURN_STEADY_TICKS
+            && connectivity.is_calm(preferred, &known.replicas)
             && leadership.can_lead(preferred, &known.replicas)
         {
             records.extend(leadership.appoint((*topic, *partition), known, preferred, 0));

@@ -41,6 +41,11 @@ impl<'a> Leadership<'a> {
         self.able.contains(&broker) && reaches
     }
 
+    /// Whether its links to this controller and to a majority were not lost lately.
+    pub(super) fn is_steady(&self, broker: BrokerId, replicas: &[BrokerId]) -> bool {
+        self.connectivity.is_steady(broker, replicas)
+    }
+
     /// The replica that can lead with the least to do, preferred ones first; not `unfit`.
     pub(super) fn choose(
         &self,

@@ -3,7 +3,8 @@
 use super::{failover::Net, *};
 use crate::metadata::{
     AdminErrorKind as Kind,
-    controller::{RETURN_STEADY_TICKS, elect_leaders, return_leadership, shut_down},
+    controller::{elect_leaders, return_leadership, shut_down},
+    links::CALM_TICKS,
     request::{ElectLeaders, LedPartition, ReturnLeadership, ShutDown},
 };
 
@@ -69,10 +70,34 @@ fn a_preferred_leader_that_came_lately_or_is_cut_off_waits() {
     net.heal();
     net.pass(30);
     assert!(net.cluster.image.is_live(BrokerId(2)));
-    assert!(net.connectivity.steady_ticks(BrokerId(2)) < RETURN_STEADY_TICKS);
+    assert!(net.connectivity.steady_ticks(BrokerId(2)) < CALM_TICKS);
     let request = nominate(&net, 3, 2);
     let (records, _) = return_leadership(&net.cluster.image, &request, &net.connectivity);
     assert!(records.is_empty(), "back since a moment ago");
+}
+
+#[test]
+fn a_preferred_leader_whose_links_flap_waits_until_that_is_forgotten() {
+    // To the controller, or between replicas, where the controller itself is none.
+    for (links, replicas) in [([(2, 1), (2, 1)], [2, 3, 1]), ([(2, 3), (2, 4)], [2, 3, 4])] {
+        let mut net = Net::of(4).with_partition(&replicas);
+        appoint(&mut net, 3);
+        for _ in 0..2 {
+            links.iter().for_each(|(a, b)| net.cut(*a, *b));
+            net.pass(15);
+            net.heal();
+            net.pass(150);
+        }
+        let (leader, round) = (net.leader(), net.round());
+        assert_eq!(leader, 3);
+        let returned = |net: &Net| {
+            let request = nominate(net, leader, round);
+            return_leadership(&net.cluster.image, &request, &net.connectivity).0.len()
+        };
+        assert_eq!(returned(&net), 0, "{links:?}: lost twice within a minute");
+        net.pass(1_200);
+        assert_eq!(returned(&net), 1, "{links:?}");
+    }
 }
 
 #[test]
