@@ -18,6 +18,7 @@ mod failover;
 mod figures;
 mod follower;
 mod frames;
+mod full_disk;
 mod groups;
 mod look;
 mod outage;

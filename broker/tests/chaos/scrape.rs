@@ -37,12 +37,15 @@ pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until a broker's log has these words in one line.
+/// Whether a broker's log has these words in one line.
+pub(crate) fn has_said(cluster: &TestCluster, node: u32, words: &[&str]) -> bool {
+    let text = fs::read(cluster.log(node)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    text.lines().any(|line| words.iter().all(|word| line.contains(word)))
+}
+
+/// Waits until it has.
 pub(crate) async fn says(cluster: &TestCluster, node: u32, words: &[&str]) {
-    until(&format!("{words:?} in the log of broker {node}"), || {
-        let text = fs::read(cluster.log(node)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        text.lines().any(|line| words.iter().all(|word| line.contains(word)))
-    })
-    .await;
+    let what = format!("{words:?} in the log of broker {node}");
+    until(&what, || has_said(cluster, node, words)).await;
 }
