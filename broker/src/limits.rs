@@ -203,6 +203,19 @@ pub(crate) const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 /// Control messages received and not yet processed, over all peers.
 pub(crate) const CONTROL_RECEIVED: usize = 256;
 
+/// Questions and answers about lag received and not yet processed, over all peers; more are
+/// dropped.
+pub(crate) const LAGS_RECEIVED: usize = 64;
+
+/// Places about which one broker asks the others at a time; the lag of the rest is not known.
+pub(crate) const LAG_PLACES: usize = 10_000;
+
+/// Time between two such questions, and how long an answer counts.
+pub(crate) const LAG_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const LAG_MAX_AGE: Duration = Duration::from_secs(20);
+
+const _: () = assert!(LAG_PLACES * 64 < PEER_HEADER_SIZE);
+
 const _: () = assert!(DIAL_TIMEOUT.as_millis() < HELLO_TIMEOUT.as_millis());
 const _: () = assert!(DIAL_PAUSE.as_millis() < DIAL_PAUSE_LIMIT.as_millis());
 

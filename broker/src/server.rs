@@ -3,6 +3,7 @@
 mod entry;
 mod error;
 mod hand_over;
+mod lags;
 mod listeners;
 mod observe;
 mod observe_groups;
@@ -32,6 +33,7 @@ use crate::peers::{Inbound, Peers};
 use crate::shard::{ShardHandle, ShardParts, ShardRequest, Storage};
 use entry::Entry;
 pub use error::ServeError;
+use lags::LagDesk;
 use listeners::endpoints;
 use observe::Observer;
 use open::{open_metadata, open_storage};
@@ -168,7 +170,8 @@ impl Server {
             seed: u64::from_be_bytes(*incarnation.random.first_chunk().expect("16 bytes")),
         };
         let (control, incoming) = Inbound::control();
-        let parts = ControlParts { group, requests, incoming, links: peers.control_links() };
+        let links = peers.control_links();
+        let parts = ControlParts { group, requests, incoming, links: links.clone() };
         let mut parts = Some(parts);
         let mut shards = Vec::with_capacity(config.shards);
         for (index, (inbox, settled)) in inboxes.into_iter().zip(settled).enumerate() {
@@ -191,8 +194,10 @@ impl Server {
             })?);
         }
         let inbound = shards.iter().map(ShardThread::peers).collect();
-        peers.serve(Inbound { shards: inbound, control });
-        metrics.set_source(Arc::new(Observer::new(broker.clone())));
+        let (lags_inbox, incoming) = Inbound::lags();
+        peers.serve(Inbound { shards: inbound, control, lags: lags_inbox });
+        let lags = LagDesk::start(broker.clone(), links, incoming);
+        metrics.set_source(Arc::new(Observer::new(broker.clone(), lags)));
         let peer_address = listeners.peer_address;
         Ok(Server { broker, shards, storage, http, health, peers, peer_address })
     }

@@ -175,6 +175,9 @@ impl Group {
             ControlMessage::Answer { id, body } => {
                 self.requests.handle_answer(from, id, &body, self.log.end());
             }
+            ControlMessage::LagQuestion(_) | ControlMessage::LagAnswer(_) => {
+                tracing::debug!(%from, "lag is no business of the metadata group");
+            }
         }
         Ok(())
     }

@@ -38,7 +38,8 @@ pub struct GroupOffsetSnapshot {
     pub partition: i32,
     /// The committed offset.
     pub offset: i64,
-    /// Records behind the high watermark; `None` where this broker has no replica.
+    /// Records behind the high watermark; `None` where this broker has no replica and the leader
+    /// has not told it lately.
     pub lag: Option<u64>,
     /// Age of the oldest record that was not consumed, 0 if there is none; `None` if not known.
     pub lag_seconds: Option<f64>,

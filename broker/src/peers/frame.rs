@@ -23,7 +23,7 @@ use crate::limits::{HELLO_FRAME_SIZE, PEER_HEADER_SIZE, PEER_PAYLOAD_SIZE};
 
 /// The version of the protocol that this build speaks. Everything after the introduction may change
 /// with it.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 3;
 
 /// Bytes before the header.
 pub(super) const PREFIX_SIZE: usize = 14;

@@ -19,7 +19,7 @@ use super::message::{Channel, ControlMessage};
 use super::reader::{Introduced, Receiver};
 use super::share::InboundShare;
 use super::socket;
-use crate::limits::{CONTROL_RECEIVED, HELLO_TIMEOUT, PEER_STRANGERS};
+use crate::limits::{CONTROL_RECEIVED, HELLO_TIMEOUT, LAGS_RECEIVED, PEER_STRANGERS};
 use crate::metadata::ids::random_id;
 
 /// Where introduced connections lead, once the broker serves.
@@ -29,6 +29,8 @@ pub(crate) struct Inbound {
     pub(crate) shards: Vec<mpsc::Sender<Introduced>>,
     /// The metadata group's inbox.
     pub(crate) control: mpsc::Sender<Received>,
+    /// Whoever asks and answers about lag.
+    pub(crate) lags: mpsc::Sender<Received>,
 }
 
 /// A control message, who sent it, and the room that it takes until it is handled.
@@ -38,6 +40,11 @@ impl Inbound {
     /// The metadata group's inbox, and the end that the metadata group reads.
     pub(crate) fn control() -> (mpsc::Sender<Received>, mpsc::Receiver<Received>) {
         mpsc::channel(CONTROL_RECEIVED)
+    }
+
+    /// The inbox for lag, and the end that is read.
+    pub(crate) fn lags() -> (mpsc::Sender<Received>, mpsc::Receiver<Received>) {
+        mpsc::channel(LAGS_RECEIVED)
     }
 }
 
@@ -170,8 +177,8 @@ impl Door {
         match channel {
             Channel::Probe => {}
             Channel::Control => {
-                let control = inbound.control.clone();
-                tokio::spawn(introduced.read(Receiver::Control(control)));
+                let (control, lags) = (inbound.control.clone(), inbound.lags.clone());
+                tokio::spawn(introduced.read(Receiver::Control { control, lags }));
             }
             Channel::Shard(index) => {
                 let shard = &inbound.shards[usize::from(index) % inbound.shards.len()];

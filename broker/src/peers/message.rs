@@ -51,9 +51,42 @@ pub(crate) enum ControlMessage {
     Request { id: u64, body: Bytes },
     /// The controller's answer to the request of that id.
     Answer { id: u64, body: Bytes },
+    /// Where groups stand in partitions that the receiver leads: how far behind is that?
+    LagQuestion(Vec<LagAsked>),
+    /// The answer; what the sender does not lead is left out.
+    LagAnswer(Vec<LagTold>),
+}
+
+/// A place in a partition at which a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct LagAsked {
+    pub(crate) topic: [u8; 16],
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+}
+
+impl LagAsked {
+    pub(crate) fn key(&self) -> PartitionKey {
+        PartitionKey { topic: self.topic, partition: self.partition }
+    }
+}
+
+/// What the partition's leader says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LagTold {
+    pub(crate) asked: LagAsked,
+    /// First offset that there is.
+    pub(crate) log_start: u64,
+    pub(crate) high_watermark: u64,
+    /// When the first record at or behind the place was written, in ms since 1970, if there is one.
+    pub(crate) time_ms: Option<i64>,
 }
 
 impl ControlMessage {
+    pub(crate) fn is_about_lag(&self) -> bool {
+        matches!(self, ControlMessage::LagQuestion(_) | ControlMessage::LagAnswer(_))
+    }
+
     /// About what the message takes in memory and on the way.
     pub(crate) fn cost(&self) -> usize {
         match self {
@@ -64,6 +97,8 @@ impl ControlMessage {
             ControlMessage::Request { body, .. } | ControlMessage::Answer { body, .. } => {
                 MESSAGE_FORM_SIZE + body.len()
             }
+            ControlMessage::LagQuestion(asked) => MESSAGE_FORM_SIZE + size_of_val(&asked[..]),
+            ControlMessage::LagAnswer(told) => MESSAGE_FORM_SIZE + size_of_val(&told[..]),
         }
     }
 }

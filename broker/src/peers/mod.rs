@@ -1,9 +1,9 @@
 //! What brokers say to each other: a framed, checksummed, versioned protocol on a port of its own.
 //!
 //! Each broker dials every other: one connection for control (heartbeats, the metadata group,
-//! requests to the controller) and one for each of its shards. Connections are one-directional;
-//! answers travel on the other side's own. Messages may be lost, never damaged, and within one
-//! connection never repeated or reordered; Paxos needs no more.
+//! requests to the controller, lag of groups) and one for each of its shards. Connections are
+//! one-directional; answers travel on the other side's own. Messages may be lost, never damaged,
+//! and within one connection never repeated or reordered; Paxos needs no more.
 //!
 //! | file | owns |
 //! |---|---|
@@ -43,7 +43,8 @@ pub(crate) use hello::Introduction;
 pub(crate) use links::{ControlLinks, Links};
 pub(crate) use listener::{Inbound, Received};
 pub(crate) use message::{
-    BrokerHeartbeat, Channel, ControlMessage, Incarnation, LinkedPeer, PartitionMessage,
+    BrokerHeartbeat, Channel, ControlMessage, Incarnation, LagAsked, LagTold, LinkedPeer,
+    PartitionMessage,
 };
 pub(crate) use reader::Introduced;
 pub(crate) use share::InboundShare;

@@ -7,7 +7,7 @@ use synod_paxos::Message;
 
 use super::form::MessageForm;
 use super::frame::{EncodeError, Frame, FrameError, Kind, encode_head};
-use super::message::{BrokerHeartbeat, ControlMessage, PartitionMessage};
+use super::message::{BrokerHeartbeat, ControlMessage, LagAsked, LagTold, PartitionMessage};
 
 /// Tells a connection's frames from those of all others, and from each other: drawn by the side
 /// that accepted the connection, so that nothing recorded earlier can pass for news.
@@ -50,6 +50,8 @@ enum Form {
         id: u64,
         body: Bytes,
     },
+    LagQuestion(Vec<LagAsked>),
+    LagAnswer(Vec<LagTold>),
 }
 
 /// A frame that is ready to be written.
@@ -160,6 +162,8 @@ impl Form {
             }
             ControlMessage::Request { id, body } => Form::Request { id, body },
             ControlMessage::Answer { id, body } => Form::Answer { id, body },
+            ControlMessage::LagQuestion(asked) => Form::LagQuestion(asked),
+            ControlMessage::LagAnswer(told) => Form::LagAnswer(told),
         }
     }
 
@@ -198,6 +202,8 @@ impl Form {
             }
             Form::Request { id, body } => ControlMessage::Request { id, body },
             Form::Answer { id, body } => ControlMessage::Answer { id, body },
+            Form::LagQuestion(asked) => ControlMessage::LagQuestion(asked),
+            Form::LagAnswer(told) => ControlMessage::LagAnswer(told),
         }
     }
 }

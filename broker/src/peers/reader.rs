@@ -41,8 +41,8 @@ pub(crate) struct Introduced {
 pub(super) enum Receiver {
     /// To the shard that owns the partition; the two sides may have different numbers of shards.
     Shards(Vec<ShardHandle>),
-    /// To the metadata group, one by one.
-    Control(mpsc::Sender<Received>),
+    /// To the metadata group, one by one; what is about lag, to whoever sees to that.
+    Control { control: mpsc::Sender<Received>, lags: mpsc::Sender<Received> },
 }
 
 impl Introduced {
@@ -102,8 +102,13 @@ impl Messages {
                 Receiver::Shards(shards) => {
                     to_shards(from, messages, share, shards).await?;
                 }
-                Receiver::Control(control) => {
+                Receiver::Control { control, lags } => {
                     for message in messages {
+                        if message.is_about_lag() {
+                            // A question that finds no room is asked again.
+                            let _ = lags.try_send((from, message, share.clone()));
+                            continue;
+                        }
                         note_contact(&circle, from, &message);
                         if control.send((from, message, share.clone())).await.is_err() {
                             return Err(stopped());

@@ -52,7 +52,7 @@ fn side(listener: TcpListener, own: Own) -> Side {
     peers.listen(listener);
     let (sender, control) = Inbound::control();
     let (shard, shards) = mpsc::channel(8);
-    peers.serve(Inbound { shards: vec![shard], control: sender });
+    peers.serve(Inbound { shards: vec![shard], control: sender, lags: Inbound::lags().0 });
     Side { peers, control, _shards: shards, metrics }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::lags::Lags;
 use super::observe_groups;
 use crate::broker::Broker;
 use crate::metadata::record::Listener;
@@ -13,11 +14,12 @@ use crate::partition::PartitionView;
 #[derive(Debug)]
 pub(super) struct Observer {
     broker: Arc<Broker>,
+    lags: Arc<Lags>,
 }
 
 impl Observer {
-    pub(super) fn new(broker: Arc<Broker>) -> Observer {
-        Observer { broker }
+    pub(super) fn new(broker: Arc<Broker>, lags: Arc<Lags>) -> Observer {
+        Observer { broker, lags }
     }
 
     fn partition(
@@ -67,7 +69,7 @@ impl Source for Observer {
                 })
                 .collect(),
             memory_used: self.broker.budget().used() as u64,
-            groups: observe_groups::groups(&self.broker, &image),
+            groups: observe_groups::groups(&self.broker, &image, &self.lags),
             memory_limit: self.broker.budget().total() as u64,
             partitions: image
                 .topics()

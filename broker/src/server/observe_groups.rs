@@ -1,7 +1,8 @@
 //! What a scrape of the metrics sees of consumer groups.
 
-use std::sync::Arc;
+use synod_log::key::PartitionKey;
 
+use super::lags::Lags;
 use crate::broker::Broker;
 use crate::groups::{Cause, CommittedOffset, Overview, TopicPartition};
 use crate::metadata::MetadataImage;
@@ -12,9 +13,11 @@ use crate::shard::unix_time_ms;
 /// Committed offsets whose lag in seconds one scrape looks up: each may read from the disk.
 const LAGS_IN_SECONDS: usize = 10_000;
 
-/// The groups that this broker coordinates, as of the last second.
-pub(super) fn groups(broker: &Broker, image: &MetadataImage) -> GroupsSnapshot {
-    let mut look = Look { broker, image, now_ms: unix_time_ms(), lags_left: LAGS_IN_SECONDS };
+/// The groups that this broker coordinates, as of the last second; lag in partitions without a
+/// replica here as their leaders have told it lately.
+pub(super) fn groups(broker: &Broker, image: &MetadataImage, lags: &Lags) -> GroupsSnapshot {
+    let now_ms = unix_time_ms();
+    let mut look = Look { broker, image, lags, now_ms, lags_left: LAGS_IN_SECONDS };
     let mut groups = Vec::new();
     for overview in broker.group_overviews().all() {
         look.add(&overview, &mut groups);
@@ -31,6 +34,7 @@ pub(super) fn groups(broker: &Broker, image: &MetadataImage) -> GroupsSnapshot {
 struct Look<'a> {
     broker: &'a Broker,
     image: &'a MetadataImage,
+    lags: &'a Lags,
     now_ms: i64,
     lags_left: usize,
 }
@@ -52,40 +56,42 @@ impl Look<'_> {
     }
 
     fn offset(&mut self, at: &TopicPartition, offset: &CommittedOffset) -> GroupOffsetSnapshot {
-        let view = self.view(at);
-        let next = u64::try_from(offset.offset).ok();
-        let lag = view
-            .as_ref()
-            .zip(next)
-            .map(|(view, next)| view.high_watermark().saturating_sub(next.max(view.log().start())));
-        let lag_seconds = match (view, lag) {
-            (_, Some(0)) => Some(0.0),
-            (Some(view), Some(_)) if self.lags_left > 0 => {
-                self.lags_left -= 1;
-                self.age(&view, next.unwrap_or_default())
-            }
-            _ => None,
-        };
+        let found = u64::try_from(offset.offset).ok().and_then(|next| self.lag(at, next));
         GroupOffsetSnapshot {
             topic: at.topic.as_str().into(),
             partition: at.partition,
             offset: offset.offset,
-            lag,
-            lag_seconds,
+            lag: found.map(|(lag, _)| lag),
+            lag_seconds: found.and_then(|(_, seconds)| seconds),
         }
     }
 
-    /// The age of the record at an offset: that of its batch's first record.
-    fn age(&self, view: &PartitionView, offset: u64) -> Option<f64> {
-        let from = offset.max(view.log().start());
-        let slice = view.log().read(from, 0, true, view.high_watermark()).ok()?;
-        let header = synod_wire::batch::BatchHeader::parse(slice.batches.first()?).ok()?;
-        let age_ms = self.now_ms.saturating_sub(header.base_timestamp).max(0);
-        Some(age_ms as f64 / 1000.0)
-    }
-
-    fn view(&self, at: &TopicPartition) -> Option<Arc<PartitionView>> {
+    /// Records and seconds from `next` to the end of a partition, as far as known.
+    fn lag(&mut self, at: &TopicPartition, next: u64) -> Option<(u64, Option<f64>)> {
         let topic = self.image.topic_id(&at.topic)?;
-        self.broker.directory().partition(topic, u32::try_from(at.partition).ok()?)
+        let partition = u32::try_from(at.partition).ok()?;
+        let behind = |log_start: u64, end: u64| end.saturating_sub(next.max(log_start));
+        let (lag, time_ms) = match self.broker.directory().partition(topic, partition) {
+            Some(view) => {
+                let lag = behind(view.log().start(), view.high_watermark());
+                let looks = lag > 0 && self.lags_left > 0;
+                self.lags_left -= usize::from(looks);
+                (lag, looks.then(|| first_time_ms(&view, next)).flatten())
+            }
+            None => {
+                let known = self.lags.known(PartitionKey { topic: topic.bytes(), partition })?;
+                (behind(known.log_start, known.high_watermark), known.first_time_ms(next))
+            }
+        };
+        let age = |time_ms: i64| self.now_ms.saturating_sub(time_ms).max(0) as f64 / 1000.0;
+        Some((lag, if lag == 0 { Some(0.0) } else { time_ms.map(age) }))
     }
+}
+
+/// The time of the first record at or behind an offset: that of its batch's first record.
+pub(super) fn first_time_ms(view: &PartitionView, offset: u64) -> Option<i64> {
+    let from = offset.max(view.log().start());
+    let slice = view.log().read(from, 0, true, view.high_watermark()).ok()?;
+    let header = synod_wire::batch::BatchHeader::parse(slice.batches.first()?).ok()?;
+    Some(header.base_timestamp)
 }

@@ -123,6 +123,11 @@ fn bytes(limit: usize) -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..limit).prop_map(Bytes::from)
 }
 
+fn asked() -> impl Strategy<Value = LagAsked> {
+    let any = any::<([u8; 16], u32, u64)>();
+    any.prop_map(|(topic, partition, offset)| LagAsked { topic, partition, offset })
+}
+
 fn control_message() -> impl Strategy<Value = ControlMessage> {
     let heartbeat = (
         any::<u32>(),
@@ -154,6 +159,13 @@ fn control_message() -> impl Strategy<Value = ControlMessage> {
             }),
         (any::<u64>(), bytes(60)).prop_map(|(id, body)| ControlMessage::Request { id, body }),
         (any::<u64>(), bytes(60)).prop_map(|(id, body)| ControlMessage::Answer { id, body }),
+        prop::collection::vec(asked(), 0..5).prop_map(ControlMessage::LagQuestion),
+        prop::collection::vec((asked(), any::<(u64, u64, Option<i64>)>()), 0..5).prop_map(|told| {
+            let told = told.into_iter().map(|(asked, (log_start, high_watermark, time_ms))| {
+                LagTold { asked, log_start, high_watermark, time_ms }
+            });
+            ControlMessage::LagAnswer(told.collect())
+        }),
     ]
 }
 
