@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::broker::{Broker, Refusal};
+use synod_broker::demo::port::Port;
 use tempfile::TempDir;
 
 /// Longer than anything here takes, unless it hangs.
@@ -21,16 +22,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Place {
     temporary: TempDir,
     addresses: Vec<String>,
+    /// Keeps others away from the addresses while nobody listens there.
+    _ports: Vec<Port>,
 }
 
 impl Place {
     fn new() -> Place {
-        // All ports are held before one is given back, so that they differ.
-        let held: Vec<TcpListener> =
-            (0..3).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let address = |socket: &TcpListener| socket.local_addr().expect("bound").to_string();
-        let addresses = held.iter().map(address).collect();
-        Place { temporary: tempfile::tempdir().expect("a temporary directory"), addresses }
+        let ports: Vec<Port> = (0..3).map(|_| Port::reserve().expect("a free port")).collect();
+        let addresses = ports.iter().map(|port| port.address().to_string()).collect();
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        Place { temporary, addresses, _ports: ports }
     }
 
     fn dir(&self, name: &str) -> PathBuf {

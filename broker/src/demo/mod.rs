@@ -7,7 +7,7 @@
 pub mod brokers;
 pub mod clients;
 pub mod links;
-mod port;
+pub mod port;
 mod scratch;
 mod screen;
 mod script;

@@ -15,14 +15,17 @@ use rustix::net::{
 /// do, and never as the free port of a connection. Elsewhere such a socket would keep the listener
 /// away, and the port is only probably free.
 #[derive(Debug)]
-pub(super) struct Port {
+pub struct Port {
     address: SocketAddr,
     _held: Option<OwnedFd>,
 }
 
 impl Port {
     /// A free port.
-    pub(super) fn reserve() -> io::Result<Port> {
+    ///
+    /// # Errors
+    /// When the operating system has none.
+    pub fn reserve() -> io::Result<Port> {
         let held = socket(AddressFamily::INET, SocketType::STREAM, None)?;
         set_socket_reuseaddr(&held, true)?;
         bind(&held, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
@@ -30,7 +33,8 @@ impl Port {
         Ok(Port { address, _held: cfg!(target_os = "linux").then_some(held) })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    /// Where a child process may listen.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
