@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use synod_wire::Str;
-
 use super::rebalance::Cause;
 
 /// Counters of all group coordinators of a broker.
@@ -35,11 +33,10 @@ impl RebalanceCounter {
 
 impl GroupCounters {
     /// A rebalance came to its end.
-    pub(super) fn rebalanced(&self, group: &Str, cause: Cause, took_ms: u64) {
-        tracing::debug!(%group, cause = cause.name(), took_ms, "rebalanced");
+    pub(super) fn rebalanced(&self, cause: Cause, paused_ms: u64) {
         let counter = self.rebalances(cause);
         counter.count.fetch_add(1, Ordering::Relaxed);
-        counter.paused_ms.fetch_add(took_ms, Ordering::Relaxed);
+        counter.paused_ms.fetch_add(paused_ms, Ordering::Relaxed);
     }
 
     /// The rebalances of one cause.

@@ -95,6 +95,7 @@ impl Coordinator {
             return;
         };
         let desk = &mut self.desk;
+        let mut gone = None;
         let outcomes: Vec<_> = leave
             .members
             .iter()
@@ -102,11 +103,12 @@ impl Coordinator {
                 let member = group.leaving(member, instance.as_ref())?;
                 desk.stop_session(&group.id, &member);
                 group.remove(&member);
+                gone.get_or_insert(member);
                 Ok(())
             })
             .collect();
-        if outcomes.iter().any(Result::is_ok) && group.phase != Phase::Empty {
-            group.rebalance(Cause::Left, desk);
+        if let Some(member) = gone.filter(|_| group.phase != Phase::Empty) {
+            group.rebalance(Cause::Left.by(&member), desk);
         }
         // That the last one left is written: the answer waits for it.
         desk.submit(reply, move |_| (Vec::new(), outcomes));
@@ -188,7 +190,7 @@ impl Group {
             Phase::Preparing | Phase::Completing | Phase::Stable => {
                 self.update(id, join);
                 self.await_join(id, reply);
-                self.rebalance(Cause::Changed, desk);
+                self.rebalance(Cause::Changed.by(id), desk);
             }
             Phase::Empty => refuse(reply, GroupError::UnknownMember),
         }
@@ -205,7 +207,7 @@ impl Group {
         self.add(Member::new(id.clone(), join));
         self.await_join(id, reply);
         self.start_new_session(id, desk);
-        self.rebalance(Cause::Joined, desk);
+        self.rebalance(Cause::Joined.by(id), desk);
     }
 
     /// A static member is back without its id: it gets a new one, and the old one is fenced. While
@@ -236,7 +238,7 @@ impl Group {
                 let purpose = Purpose::Replaced { old, new, can_skip_assignment, leader };
                 self.store(stored, purpose, desk);
             }
-            Phase::Stable | Phase::Completing => self.prepare(Cause::Replaced, desk),
+            Phase::Stable | Phase::Completing => self.prepare(Cause::Replaced.by(&new), desk),
             Phase::Preparing => self.complete_if_ready(desk),
             Phase::Empty => unreachable!("an empty group has no static member to replace"),
         }
@@ -314,7 +316,7 @@ impl Group {
         tracing::debug!(group = %self.id, member = %id, "silent for longer than its session");
         self.remove(id);
         match self.phase {
-            Phase::Completing | Phase::Stable => self.prepare(Cause::SessionTimedOut, desk),
+            Phase::Completing | Phase::Stable => self.prepare(Cause::SessionTimedOut.by(id), desk),
             Phase::Preparing => self.complete_if_all_joined(desk),
             Phase::Empty => {}
         }

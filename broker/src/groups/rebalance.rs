@@ -20,6 +20,7 @@ use super::group::{Group, Phase};
 use super::record::StoredGroup;
 use super::request::JoinAnswer;
 use super::timers::Timer;
+use crate::logging::shown;
 
 /// Why a group rebalances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,10 +72,29 @@ impl Cause {
     }
 }
 
-/// A rebalance under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rebalance {
+/// What made a group rebalance, and the member whose doing that was, if it was one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trigger {
     pub(super) cause: Cause,
+    pub(super) member: Option<Str>,
+}
+
+impl Cause {
+    pub(super) fn by(self, member: &Str) -> Trigger {
+        Trigger { cause: self, member: Some(member.clone()) }
+    }
+}
+
+impl From<Cause> for Trigger {
+    fn from(cause: Cause) -> Trigger {
+        Trigger { cause, member: None }
+    }
+}
+
+/// A rebalance under way.
+#[derive(Clone, Debug)]
+pub(super) struct Rebalance {
+    pub(super) trigger: Trigger,
     pub(super) started_ms: u64,
 }
 
@@ -91,15 +111,15 @@ pub(super) struct Initial {
 
 impl Group {
     /// Begins a rebalance, or sees whether the one under way can go on.
-    pub(super) fn rebalance(&mut self, cause: Cause, desk: &mut Desk) {
+    pub(super) fn rebalance(&mut self, trigger: Trigger, desk: &mut Desk) {
         match self.phase {
             Phase::Preparing => self.complete_if_ready(desk),
-            Phase::Empty | Phase::Completing | Phase::Stable => self.prepare(cause, desk),
+            Phase::Empty | Phase::Completing | Phase::Stable => self.prepare(trigger, desk),
         }
     }
 
     /// Begins a rebalance.
-    pub(super) fn prepare(&mut self, cause: Cause, desk: &mut Desk) {
+    pub(super) fn prepare(&mut self, trigger: impl Into<Trigger>, desk: &mut Desk) {
         if self.phase == Phase::Completing {
             self.fail_syncs(GroupError::RebalanceInProgress, desk);
         }
@@ -107,8 +127,12 @@ impl Group {
         desk.timers.stop(&Timer::Sync { group: self.id.clone() });
         let is_first = self.phase == Phase::Empty;
         self.enter(Phase::Preparing, desk);
-        self.rebalance = Some(Rebalance { cause, started_ms: desk.now.mono_ms });
-        tracing::debug!(group = %self.id, generation = self.generation, ?cause, "rebalancing");
+        // One that begins anew before it ended is still the one that it was: members have waited
+        // since then.
+        if is_first || self.rebalance.is_none() {
+            let trigger = trigger.into();
+            self.rebalance = Some(Rebalance { trigger, started_ms: desk.now.mono_ms });
+        }
         if is_first {
             let delay_ms = ms(desk.config.initial_rebalance_delay);
             let remaining_ms = self.rebalance_timeout_ms().saturating_sub(delay_ms);
@@ -200,11 +224,12 @@ impl Group {
         if !matches!(self.phase, Phase::Completing | Phase::Stable) || self.unsynced.is_empty() {
             return;
         }
-        for member in std::mem::take(&mut self.unsynced) {
-            self.remove(&member);
-            desk.stop_session(&self.id, &member);
+        let late = std::mem::take(&mut self.unsynced);
+        for member in &late {
+            self.remove(member);
+            desk.stop_session(&self.id, member);
         }
-        self.prepare(Cause::SyncTimedOut, desk);
+        self.prepare(Trigger { cause: Cause::SyncTimedOut, member: late.first().cloned() }, desk);
     }
 
     /// Takes the leader's assignments on their way into the log.
@@ -314,9 +339,19 @@ impl Group {
     }
 
     fn note_stable(&mut self, desk: &Desk) {
-        if let Some(Rebalance { cause, started_ms }) = self.rebalance.take() {
-            let took_ms = desk.now.mono_ms.saturating_sub(started_ms);
-            desk.counters.rebalanced(&self.id, cause, took_ms);
+        if let Some(Rebalance { trigger, started_ms }) = self.rebalance.take() {
+            let Trigger { cause, member } = trigger;
+            let paused_ms = desk.now.mono_ms.saturating_sub(started_ms);
+            desk.counters.rebalanced(cause, paused_ms);
+            tracing::info!(
+                group = %shown(&self.id),
+                generation = self.generation,
+                members = self.members.len(),
+                cause = cause.name(),
+                member = %shown(member.as_deref().unwrap_or("-")),
+                paused_ms,
+                "rebalanced"
+            );
         }
     }
 

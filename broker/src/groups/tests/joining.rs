@@ -1,6 +1,7 @@
 //! Members come, stay and go.
 
 use super::*;
+use crate::groups::Cause;
 use crate::groups::request::{Described, Listed};
 
 #[test]
@@ -372,4 +373,29 @@ fn tools_see_groups_and_members() {
         state,
     };
     assert_eq!(listed, [one("g", "consumer", "Stable"), one("simple", "", "Empty")]);
+}
+
+#[test]
+fn a_rebalance_knows_whose_doing_it_is() {
+    let mut lab = Lab::new();
+    let members = lab.stable(3);
+    let trigger = |lab: &Lab| lab.coordinator.groups["g"].rebalance.clone().unwrap().trigger;
+    assert!(lab.coordinator.groups["g"].rebalance.is_none(), "it is over");
+    lab.send_leave(&members[2].member);
+    assert_eq!(trigger(&lab), Cause::Left.by(&members[2].member));
+    for claim in &members[..2] {
+        lab.send_join(join(&claim.member));
+    }
+    lab.pass(1_000);
+    let (newcomer, _waiting) = lab.send_join_anew();
+    assert_eq!(trigger(&lab), Cause::Left.by(&members[2].member), "not yet over");
+    assert_eq!(lab.coordinator.groups["g"].members.len(), 3, "{newcomer} is one of them");
+    let mut lab = Lab::new();
+    let members = lab.stable(2);
+    let silent = &members[1];
+    for _ in 0..12 {
+        lab.pass(1_000);
+        let _ = lab.heartbeat(&members[0]);
+    }
+    assert_eq!(trigger(&lab), Cause::SessionTimedOut.by(&silent.member));
 }
