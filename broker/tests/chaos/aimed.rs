@@ -41,6 +41,8 @@ enum Harm {
     Flapping,
     /// Its link to one replica does; it reaches the other.
     FlappingLink,
+    /// All links but those of one other replica do.
+    FlappingRim,
     /// It reaches one replica that reaches another one; the ends do not reach each other.
     Chain,
     /// It reaches the controller, and none of its replicas.
@@ -77,17 +79,23 @@ enum Fate {
 impl Harm {
     fn fate(self) -> Fate {
         match self {
-            Harm::Isolated(Link::HalfOpen) | Harm::Flapping => Fate::Either,
+            Harm::Isolated(Link::HalfOpen) | Harm::Flapping | Harm::FlappingRim => Fate::Either,
             Harm::Isolated(_) | Harm::Unheard | Harm::Deaf | Harm::NoReplicas => Fate::Replaced,
             Harm::Paused(Role::Leader) => Fate::Replaced,
             _ => Fate::Stays,
         }
     }
 
+    fn flaps(self) -> bool {
+        matches!(self, Harm::Flapping | Harm::FlappingLink | Harm::FlappingRim)
+    }
+
     /// How long it lasts.
     fn duration(self) -> Duration {
         Duration::from_secs(match self {
             Harm::Paused(_) => variable("SYNOD_CHAOS_PAUSE_SECONDS", 5),
+            // A leader that looks well again for some seconds must not get it all back.
+            _ if self.flaps() => variable("SYNOD_CHAOS_FLAP_SECONDS", 10),
             _ => variable("SYNOD_CHAOS_PARTITION_SECONDS", 4),
         })
     }
@@ -100,10 +108,11 @@ impl Harm {
             Harm::Isolated(link) => links.set_around(leader, link),
             Harm::Unheard => cast.others().for_each(|it| links.set(leader, it, Link::Silent)),
             Harm::Deaf => cast.others().for_each(|it| links.set(it, leader, Link::Silent)),
-            Harm::Flapping | Harm::FlappingLink => {
+            Harm::Flapping | Harm::FlappingLink | Harm::FlappingRim => {
                 while Instant::now() < end {
                     match self {
                         Harm::Flapping => links.set_around(leader, Link::Cut),
+                        Harm::FlappingRim => star(links, cast, cast.replicas[1]),
                         _ => links.set_both(leader, cast.replicas[1], Link::Cut),
                     }
                     sleep(FLAP).await;
@@ -233,7 +242,7 @@ fn judge(harm: Harm, leads: [Lead; 4], gap: Duration, healed: Duration) {
     assert!(gap <= promised(REPLACEMENT_LIMIT), "{harm:?}: silent for {gap:?}");
     assert!(healed <= promised(REPLACEMENT_LIMIT), "{harm:?}: silent for {healed:?} after healing");
     assert!(after.round - before.round <= ROUND_LIMIT, "{harm:?}: {leads:?}");
-    if !matches!(harm, Harm::Flapping | Harm::FlappingLink) {
+    if !harm.flaps() {
         assert_eq!(soon, during, "{harm:?}: stable once it is led");
     }
 }
@@ -261,12 +270,13 @@ async fn a_leader_among_three_that_is_not_the_controller() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_among_five_that_is_the_controller() {
-    endure(5, true, &[Harm::NoReplicas, Harm::Rim, Harm::Hub]).await;
+    endure(5, true, &[Harm::NoReplicas, Harm::Rim, Harm::Hub, Harm::FlappingRim]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_among_five_that_is_not_the_controller() {
-    endure(5, false, &[Harm::NoReplicas, Harm::NoController, Harm::Rim, Harm::Hub]).await;
+    let all = [Harm::NoReplicas, Harm::NoController, Harm::Rim, Harm::Hub, Harm::FlappingRim];
+    endure(5, false, &all).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use synod_broker::demo::clients::Load;
 use synod_broker::demo::links::Link;
-use synod_client::cluster::TopicPartition;
+use synod_client::cluster::{Topic, TopicPartition};
 use synod_client::consumer::{Consumer, ConsumerConfig, Start};
 use synod_client::history::Guarantee;
 use synod_client::producer::{Producer, ProducerConfig, ProducerRecord};
 use synod_client::{ClientConfig, Cluster, Error};
+use synod_wire::ErrorCode;
 use tokio::time::{Instant, sleep};
 
 use crate::cluster::{PATIENCE, TestCluster};
 use crate::figures::Figures;
+use crate::support::batch::Batch;
+use crate::support::wire::{Connection, produce_request};
 use crate::{promised, variable};
 
 /// How long a producer tries while there is no majority.
@@ -131,6 +134,41 @@ async fn without_a_majority_decided_records_are_read_and_produce_is_refused_for_
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_few_replicas_in_sync_are_refused_before_the_append_and_told_after_it() {
+    let mut cluster = TestCluster::start(3).await;
+    let admin = cluster.admin().await;
+    cluster.create_with(&[("strict", 1)], 3, &[("min.insync.replicas", "3")]).await;
+    cluster.wait_whole(admin.cluster(), "strict").await;
+    produce(admin.cluster(), "strict", 0, PATIENCE).await.expect("all are there");
+    let topic = admin.cluster().refresh_topic("strict").await.expect("the topic");
+    let partition = &topic.partitions[0];
+    let leader = partition.leader.expect("a leader");
+    let lost = *partition.replicas.iter().find(|it| **it != leader).expect("a follower") as u32;
+    cluster.kill(lost);
+    // It counts as in sync at first: the record is there, and not on as many as was asked for.
+    let mut wire = Connection::open(&cluster.kafka(leader as u32).to_string());
+    assert_eq!(produce_once(&mut wire, 1), ErrorCode::NOT_ENOUGH_REPLICAS_AFTER_APPEND);
+    let few = |topic: &Topic| topic.partitions[0].in_sync.len() == 2;
+    cluster.wait_for(admin.cluster(), "strict", "two in sync", few).await;
+    for number in 2..5 {
+        assert_eq!(produce_once(&mut wire, number), ErrorCode::NOT_ENOUGH_REPLICAS);
+    }
+    cluster.restart(lost);
+    cluster.wait_whole(admin.cluster(), "strict").await;
+    produce(admin.cluster(), "strict", 9, PATIENCE).await.expect("all are there again");
+    let numbers = read_some(admin.cluster(), "strict", 3).await;
+    assert_eq!(numbers, [0, 1, 9], "what was refused before the append is not there");
+}
+
+/// What the leader says to one record for "strict" that all replicas shall have.
+fn produce_once(leader: &mut Connection, number: usize) -> ErrorCode {
+    let records = Batch::of(&[number.to_string()]).encode();
+    let request = produce_request("strict", 0, -1, records);
+    let response = leader.call(9, &request.with_timeout_ms(PATIENCE.as_millis() as i32));
+    ErrorCode::from_code(response.responses[0].partition_responses[0].error_code)
+}
+
 /// Writes one record into a topic and tries for so long.
 async fn produce(
     client: &Cluster,
@@ -146,6 +184,10 @@ async fn produce(
 
 /// The numbers in the first [`RECORDS`] records of a topic.
 async fn read(client: &Cluster, topic: &str) -> Vec<usize> {
+    read_some(client, topic, RECORDS).await
+}
+
+async fn read_some(client: &Cluster, topic: &str, count: usize) -> Vec<usize> {
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig::default()).expect("settings");
     let partition = TopicPartition::new(topic, 0);
     let deadline = Instant::now() + PATIENCE;
@@ -153,7 +195,7 @@ async fn read(client: &Cluster, topic: &str) -> Vec<usize> {
         assert!(error.is_retriable() && Instant::now() < deadline, "{error}");
     }
     let mut numbers = Vec::new();
-    while numbers.len() < RECORDS {
+    while numbers.len() < count {
         assert!(Instant::now() < deadline, "only {} records are readable", numbers.len());
         for record in consumer.poll(TRY).await.expect("records") {
             let text =
@@ -161,6 +203,6 @@ async fn read(client: &Cluster, topic: &str) -> Vec<usize> {
             numbers.push(text.parse().expect("a number"));
         }
     }
-    numbers.truncate(RECORDS);
+    numbers.truncate(count);
     numbers
 }
