@@ -109,12 +109,13 @@ impl fmt::Display for Schedule {
 }
 
 impl Schedule {
-    /// Every shape around every broker, for clusters of three and five.
+    /// Every shape around every broker, for clusters of three and five; and around one of seven.
     pub(crate) fn all() -> Vec<Schedule> {
         let mut all = Vec::new();
-        for (broker_count, replica_count) in [(3, 3), (5, 3), (5, 5)] {
+        // (brokers, replicas, brokers that it happens around)
+        for (broker_count, replica_count, around) in [(3, 3, 3), (5, 3, 5), (5, 5, 5), (7, 7, 1)] {
             for shape in Shape::ALL {
-                for at in 0..broker_count {
+                for at in 0..around {
                     for flaps in [false, true] {
                         all.push(Schedule { broker_count, replica_count, shape, at, flaps });
                     }

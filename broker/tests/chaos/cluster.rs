@@ -28,7 +28,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Clusters run one at a time: each wants the whole machine.
-static MACHINE: Mutex<()> = Mutex::const_new(());
+pub(crate) static MACHINE: Mutex<()> = Mutex::const_new(());
 
 /// Brokers as child processes in a temporary directory.
 #[derive(Debug)]

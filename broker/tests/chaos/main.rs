@@ -13,6 +13,7 @@ mod answers;
 mod cluster;
 mod costs;
 mod damage;
+mod demo;
 mod disk;
 mod failover;
 mod figures;
