@@ -84,9 +84,11 @@ impl ReplicaSet {
         self.sides().all(|side| side.iter().filter(|node| has(**node)).count() >= majority(side))
     }
 
-    /// Whether the nodes for which `has` holds leave no quorum among the others.
+    /// Whether the nodes for which `has` holds leave no majority among the others, on either side:
+    /// so neither a quorum of this set nor one of the old or the new voters alone.
     pub fn is_blocking(&self, has: impl Fn(NodeId) -> bool) -> bool {
-        !self.is_quorum(|node| !has(node))
+        let others = |side: &[NodeId]| side.iter().filter(|node| !has(**node)).count();
+        self.sides().all(|side| others(side) < majority(side))
     }
 
     /// The greatest end that a quorum has reached, given each voter's end; `None` while no quorum
@@ -208,6 +210,16 @@ mod tests {
         assert!(set(&[0, 1, 2, 3, 4]).is_blocking(in_mask(0b00111)));
         assert!(set(&[0, 1, 2, 3]).is_blocking(in_mask(0b0011)));
         assert!(set(&[0]).is_blocking(in_mask(0b1)));
+    }
+
+    /// What was chosen before a change began needed the old voters alone.
+    #[test]
+    fn a_joint_set_is_blocked_on_both_sides_or_not_at_all() {
+        let joint = ReplicaSet::joint(&nodes(&[3, 4, 5]), &nodes(&[0, 1, 2]));
+        assert!(!joint.is_blocking(in_mask(0b111_000)), "a majority of the old voters is left");
+        assert!(!joint.is_blocking(in_mask(0b000_111)), "a majority of the new voters is left");
+        assert!(!joint.is_blocking(in_mask(0b111_001)));
+        assert!(joint.is_blocking(in_mask(0b011_110)));
     }
 
     #[test]

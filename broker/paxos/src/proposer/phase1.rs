@@ -1,6 +1,6 @@
 //! Phase 1: gather promises, choose the best log, make it one's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::Core;
 use crate::planted::PlantedBug;
@@ -121,33 +121,21 @@ impl Phase1 {
         self.go_on(core)
     }
 
-    /// The promiser whose log is to be adopted, or `None` while that cannot be known.
-    ///
-    /// It is the log with the greatest `(accepted_ballot, end)`. If a replica of that accepted
-    /// ballot lost something to corruption that no other one of them still holds, it may be
-    /// discarded only when so many replicas surely never accepted anything there that no quorum
-    /// can have; else the answer waits for more promises or for repair.
+    /// The promiser whose log is to be adopted, or `None` while that cannot be known: of the latest
+    /// accepted ballot whose logs surely hold everything chosen. While nothing is faulty that is
+    /// the latest ballot of all.
     fn best(&self, core: &Core) -> Option<NodeId> {
         let mut quorum = self.set.is_quorum(|node| self.promises.contains_key(&node));
         if core.planted(PlantedBug::MajorityMinusOne) {
-            let votes = self.set.voters().iter().filter(|n| self.promises.contains_key(n)).count();
-            quorum = votes + 1 > self.set.voters().len() / 2;
+            quorum = self.votes().count() + 1 > self.set.voters().len() / 2;
         }
         if !quorum {
             return None;
         }
-        let voters = || self.promises.iter().filter(|(node, _)| self.set.is_voter(**node));
-        let accepted_ballot = voters().map(|(_, promise)| promise.accepted_ballot).max()?;
-        let newest = || voters().filter(|(_, p)| p.accepted_ballot == accepted_ballot);
-        let end = newest().map(|(_, promise)| promise.durable_end).max()?;
-        let claimed_end = newest().map(|(_, promise)| claimed_end(promise)).max()?;
-        if claimed_end > end {
-            let never =
-                |node| self.promises.get(&node).is_some_and(|p| claimed_end_at_most(p, end));
-            if !self.set.is_blocking(never) {
-                return None;
-            }
-        }
+        let ballots: BTreeSet<Ballot> = self.votes().map(|(_, it)| it.accepted_ballot).collect();
+        let mut latest_first = ballots.into_iter().rev();
+        let (ballot, end) =
+            latest_first.find_map(|ballot| Some((ballot, self.safe_end(core, ballot)?)))?;
         if end < core.log.decided_end() {
             // The best log holds everything decided anywhere. Somebody broke a promise, or lost a
             // disk and kept the name: this ballot must not lead.
@@ -155,8 +143,43 @@ impl Phase1 {
         }
         // The own log, if it is among the best, saves the copying.
         let own = core.node();
-        let best = newest().filter(|(_, promise)| promise.durable_end == end);
+        let is_best = |it: &Promise| it.accepted_ballot == ballot && it.durable_end == end;
+        let best = self.votes().filter(|(_, promise)| is_best(promise));
         best.map(|(node, _)| *node).min_by_key(|node| (*node != own, *node))
+    }
+
+    /// Where the longest log accepted under `ballot` ends, if it surely holds everything chosen, or
+    /// still to be chosen, under any ballot before the own one.
+    ///
+    /// What rests on promises: whoever promised accepts nothing under those ballots any more. A
+    /// promiser's log (with what it cannot read of it, up to its claimed end) holds all that was
+    /// chosen under ballots before its accepted one, and what it accepted under that one itself: it
+    /// cut only what a later leader's log, which holds the same, proved wrong. So,
+    ///
+    /// * *later ballots*: nothing is chosen under them if those that never accepted under one leave
+    ///   no quorum;
+    /// * *this ballot*: nothing beyond the end is chosen under it if those that claim nothing there,
+    ///   or never accepted under it, leave no quorum;
+    /// * *earlier ballots*: all that was chosen under them stands in each whole log of this ballot.
+    ///   Where every log of it lost a part, those that claim nothing beyond the end have to leave
+    ///   no quorum: what they accepted under any ballot ends before.
+    fn safe_end(&self, core: &Core, ballot: Ballot) -> Option<u64> {
+        let logs = || self.votes().map(|(_, it)| it).filter(|it| it.accepted_ballot == ballot);
+        let end = logs().map(|promise| promise.durable_end).max()?;
+        let is_whole = logs().any(|promise| promise.faulty_end.is_none());
+        // Silence denies nothing.
+        let silent = core.planted(PlantedBug::MajorityMinusOne);
+        let blocks = |never: &dyn Fn(&Promise) -> bool| {
+            self.set.is_blocking(|node| self.promises.get(&node).map_or(silent, never))
+        };
+        let no_later = blocks(&|it| it.accepted_ballot <= ballot);
+        let none_beyond =
+            blocks(&|it| claimed_end(it) <= end || is_whole && it.accepted_ballot < ballot);
+        (no_later && none_beyond).then_some(end)
+    }
+
+    fn votes(&self) -> impl Iterator<Item = (&NodeId, &Promise)> {
+        self.promises.iter().filter(|(node, _)| self.set.is_voter(**node))
     }
 
     /// A part of the missing suffix. Parts that do not fit are repetitions and ignored.
@@ -228,10 +251,6 @@ pub(crate) fn prepare(core: &Core, ballot: Ballot) -> Prepare {
 /// The end of everything the promiser may ever have accepted.
 fn claimed_end(promise: &Promise) -> u64 {
     promise.durable_end.max(promise.faulty_end.unwrap_or(0))
-}
-
-fn claimed_end_at_most(promise: &Promise, end: u64) -> bool {
-    claimed_end(promise) <= end
 }
 
 /// Cuts the own log to what it has in common with the log of the best promiser.

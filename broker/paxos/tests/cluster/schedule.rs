@@ -40,7 +40,7 @@ impl Options {
             reorder: random.chance(60),
             crash_weight: [0, 2, 6, 16][random.below(4)],
             appoint_weight: [2, 5, 12][random.below(3)],
-            corrupt_percent: if reconfigure { 0 } else { [0, 0, 0, 30][random.below(4)] },
+            corrupt_percent: [0, 0, 0, 30][random.below(4)],
             trim_percent: [0, 0, 80][random.below(3)],
             repeat_rounds: random.chance(20),
             reconfigure,
@@ -79,7 +79,6 @@ pub(crate) struct Schedule {
     next_value: u32,
     /// A digest of every event: the same seed must give the same one.
     pub(crate) trace: u64,
-    corrupted: bool,
     /// Prints every output, for the study of a failing seed.
     pub(crate) traced: bool,
     /// How often each situation came up.
@@ -155,7 +154,6 @@ impl Schedule {
             appointed: Ballot::ZERO,
             next_value: 1,
             trace: 0,
-            corrupted: false,
             traced: false,
             reached: BTreeMap::new(),
         }
@@ -317,7 +315,6 @@ impl Schedule {
                     if self.traced {
                         println!("n{} corrupt from batch {index}", at + 1);
                     }
-                    self.corrupted = true;
                 }
             }
             self.nodes[at].restart();
@@ -454,6 +451,8 @@ impl Schedule {
         let at = voters[self.random.below(voters.len())].0 as usize - 1;
         let all: Vec<NodeId> = self.nodes.iter().map(Node::id).collect();
         let set = self.membership.set.clone().with_observers(&all);
+        let whole = |node: &&Node| node.disk.recover().faulty_end.is_none();
+        let whole: Vec<NodeId> = self.nodes.iter().filter(whole).map(Node::id).collect();
         let effects = self.nodes[at].appoint(Ballot::new(self.round, id(at)), set.clone());
         self.took(at, effects)?;
         let mut probe = None;
@@ -475,10 +474,10 @@ impl Schedule {
             }
         }
         // What is corrupt on too many disks at once stays unavailable, and must.
-        if self.corrupted {
-            Ok(())
-        } else {
+        if set.is_quorum(|node| whole.contains(&node)) {
             Err(format!("no progress after heal: probe {probe:?}\n{}", self.describe()))
+        } else {
+            Ok(())
         }
     }
 

@@ -161,6 +161,67 @@ fn faulty_claims_under_an_older_ballot_are_answered_by_a_newer_log() {
     assert!(reads, "the newer log holds all that was chosen before it: {all:?}");
 }
 
+/// What was accepted by a damaged replica alone cannot have been chosen.
+#[test]
+fn a_damaged_replica_that_alone_accepted_the_latest_ballot_is_passed_over() {
+    let mut replica = candidate(8);
+    take(&mut replica, B, faulty(ballot(2, B.0), 3, 8));
+    assert_eq!(replica.role(), Role::Candidate, "C may have accepted under ballot 2, too");
+    take(&mut replica, C, Message::Promise(promise(ballot(1, 9), 6)));
+    assert_eq!(
+        (replica.role(), replica.log_end()),
+        (Role::Leader { ready: false, quorum: true }, 8),
+        "the log of ballot 1"
+    );
+}
+
+#[test]
+fn one_that_accepted_the_latest_ballot_and_is_whole_tells_how_far_it_was_accepted() {
+    let mut replica = candidate(8);
+    take(&mut replica, B, faulty(ballot(2, B.0), 3, 8));
+    take(&mut replica, C, Message::Promise(promise(ballot(2, B.0), 5)));
+    assert_eq!(
+        (replica.role(), replica.log_end()),
+        (Role::Leader { ready: false, quorum: true }, 5),
+        "beyond that only B accepted anything under ballot 2"
+    );
+}
+
+#[test]
+fn an_older_ballot_is_not_passed_over_where_its_log_is_damaged_as_well() {
+    let mut replica = candidate(5);
+    take(&mut replica, B, faulty(ballot(2, B.0), 3, 8));
+    take(&mut replica, C, faulty(ballot(1, 9), 3, 8));
+    assert_eq!(replica.role(), Role::Candidate, "B and C may have had up to 8 chosen");
+
+    let mut replica = candidate(8);
+    take(&mut replica, B, faulty(ballot(2, B.0), 3, 8));
+    take(&mut replica, C, faulty(ballot(1, 9), 3, 8));
+    assert_eq!(
+        (replica.role(), replica.log_end()),
+        (Role::Leader { ready: false, quorum: true }, 8),
+        "all that anybody claims is here"
+    );
+}
+
+/// Batches chosen before the change needed nobody of the new voters.
+#[test]
+fn new_voters_deny_nothing_of_the_old_ones() {
+    let mut replica = candidate(3);
+    let joint = ReplicaSet::joint(&[ME, NodeId(4), NodeId(5)], &[ME, B, C]);
+    replica.handle_appointed(Ballot::new(6, ME), joint).unwrap();
+    settle(&mut replica);
+    let under_6 = |promise| Promise { ballot: Ballot::new(6, ME), ..promise };
+    let damaged = Promise { faulty_end: Some(8), ..promise(ballot(1, 9), 3) };
+    take(&mut replica, B, Message::Promise(under_6(damaged)));
+    for node in [4, 5] {
+        take(&mut replica, NodeId(node), Message::Promise(under_6(promise(Ballot::ZERO, 0))));
+    }
+    assert_eq!(replica.role(), Role::Candidate, "B and C may have had up to 8 chosen");
+    take(&mut replica, C, Message::Promise(under_6(promise(ballot(1, 9), 3))));
+    assert_eq!(replica.role(), Role::Leader { ready: false, quorum: true });
+}
+
 #[test]
 fn decided_ends_are_learned_from_promises() {
     let mut replica = candidate(6);
