@@ -24,7 +24,7 @@ use crate::config::LogConfig;
 use crate::epochs_file::EpochsFile;
 use crate::jobs::DELETED_EXTENSION;
 use crate::log::Log;
-use crate::log_error::{LogError, LogResult};
+use crate::log_error::{Damage, LogError, LogResult};
 use crate::planted::{PlantedBug, is_planted};
 use crate::segment::{LOG_SUFFIX, Segment, parse_file_name};
 use crate::snapshots::{SNAPSHOT_SUFFIX, Snapshots};
@@ -157,7 +157,10 @@ pub(crate) fn open(
     };
     log.rolled = log.undurable_segments();
     if !is_planted(PlantedBug::DedupForgotten) {
-        log.rebuild_producers()?;
+        match log.rebuild_producers() {
+            Err(LogError::Corrupt { offsets, .. }) => log.note_corrupt(offsets),
+            rebuilt => rebuilt?,
+        }
     }
     log.check();
     Ok((log, report))
@@ -192,6 +195,9 @@ impl Log {
     }
 
     /// Folds the producer states anew, from the newest snapshot on.
+    ///
+    /// # Errors
+    /// [`LogError::Corrupt`] if some of the batches cannot be read.
     pub(crate) fn rebuild_producers(&mut self) -> LogResult<()> {
         let segments = self.shared.segments();
         let first = segments[0].base();
@@ -211,12 +217,26 @@ impl Log {
                 (segment.base() + u64::from(e.offset_delta), u64::from(e.position))
             });
             let mut walker = Walker::new(&*file, position, offset, segment.size());
-            while let Frame::Batch(header) = walker.peek().map_err(LogError::io(segment.path()))? {
-                if header.base_offset() >= from {
-                    self.producers.note(&(&header).into());
-                    self.upkeep.note_appended(header.size() as u64);
-                }
-                walker.advance(&header);
+            while walker.position() < segment.size() {
+                let reason = match walker.peek().map_err(LogError::io(segment.path()))? {
+                    Frame::Batch(header) => {
+                        if header.base_offset() >= from {
+                            self.producers.note(&(&header).into());
+                            self.upkeep.note_appended(header.size() as u64);
+                        }
+                        walker.advance(&header);
+                        continue;
+                    }
+                    Frame::End => Damage::Missing,
+                    Frame::Bad(damage) => damage,
+                };
+                // A producer that is forgotten could have its batches appended twice.
+                return Err(LogError::Corrupt {
+                    path: segment.path().to_owned(),
+                    position: walker.position(),
+                    offsets: walker.offset()..segment.end().max(walker.offset()),
+                    reason,
+                });
             }
         }
         Ok(())

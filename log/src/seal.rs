@@ -52,8 +52,8 @@ pub(crate) fn seal(segment: &Segment, size: u64, fence: &Fence, generation: u64)
     Ok(())
 }
 
-/// Checks every batch of a sealed segment, and changes nothing. Finds no fault if the log was
-/// truncated since `generation`, or the segment is gone by now.
+/// Checks every batch of a segment, and changes nothing. Finds no fault if the log was truncated
+/// since `generation`, or the segment is gone by now.
 ///
 /// # Errors
 /// [`LogError::Corrupt`] if a batch is damaged or cannot be read.

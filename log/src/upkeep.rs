@@ -150,7 +150,7 @@ impl Log {
         }
     }
 
-    fn note_corrupt(&mut self, offsets: Range<u64>) {
+    pub(crate) fn note_corrupt(&mut self, offsets: Range<u64>) {
         if !self.corrupt.contains(&offsets) {
             self.corrupt.push(offsets);
         }
@@ -177,14 +177,14 @@ impl Log {
         segments.iter().all(|segment| seal::is_intact(segment, range))
     }
 
-    /// Asks for a check of the next sealed segment, from the oldest to the newest and again from
-    /// the oldest, as a background job. Damage shows itself in [`Log::corrupt`]. `false`: no
-    /// segment is sealed.
+    /// Asks for a check of the next segment, from the oldest to the newest and again from the
+    /// oldest, as a background job. Damage shows itself in [`Log::corrupt`]. `false`: the log is
+    /// empty.
     pub fn scrub_next(&mut self) -> bool {
         let segments = self.shared.segments();
-        let sealed = || segments.iter().filter(|segment| segment.is_sealed());
-        let next = sealed().find(|segment| self.upkeep.scrubbed.is_none_or(|b| segment.base() > b));
-        let next = next.or_else(|| sealed().next()).cloned();
+        let filled = || segments.iter().filter(|segment| segment.size() > 0);
+        let next = filled().find(|segment| self.upkeep.scrubbed.is_none_or(|b| segment.base() > b));
+        let next = next.or_else(|| filled().next()).cloned();
         self.upkeep.scrubbed = next.as_ref().map(|segment| segment.base());
         self.upkeep.scrub = next;
         self.upkeep.scrub.is_some()

@@ -144,9 +144,13 @@ impl<'a> Walker<'a> {
             let ahead = if self.large { size } else { WINDOW_SIZE.max(size) };
             self.window.resize(ahead.min(left), 0);
             self.window_position = at;
-            if let Err(error) = self.file.read_at(&mut self.window, at) {
-                self.window.clear();
-                return Err(error);
+            if self.file.read_at(&mut self.window, at).is_err() {
+                // Perhaps it is not these bytes that cannot be read, but some behind them.
+                self.window.truncate(size);
+                if let Err(error) = self.file.read_at(&mut self.window, at) {
+                    self.window.clear();
+                    return Err(error);
+                }
             }
         }
         let from = (at - self.window_position) as usize;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use support::{BatchSpec, open, read_all, run_background, small_config, split, sync};
 use synod_log::batch::Batch;
-use synod_log::memory::MemoryStorage;
+use synod_log::memory::{Fault, MemoryStorage};
 use synod_log::os::OsStorage;
 use synod_log::producers::ProducerCheck;
 use synod_log::storage::Storage;
@@ -383,4 +383,27 @@ fn sealing_finds_damage_and_reads_never_serve_it() {
         log.handle_background(job.run()).expect("upkeep goes on");
     }
     fill(&mut log, 1);
+}
+
+/// Producers are folded anew after a truncation: one that is left out could have its batches
+/// appended twice.
+#[test]
+fn a_truncation_that_cannot_fold_the_producers_fails() {
+    let twin = Arc::new(MemoryStorage::new(7));
+    let path = std::path::Path::new("/p");
+    twin.create_dir(path).expect("twin");
+    let mut log = Log::create(twin.clone(), path, small_config()).expect("created");
+    for i in 0..4 {
+        log.append(&[BatchSpec::new(i, 1).producer(9, 0, i as i32).batch()]).expect("appended");
+    }
+    sync(&mut log);
+    twin.schedule(twin.operation_count(), Fault::ReadError);
+    log.truncate(3).expect("a read that fails once is repeated");
+    assert_eq!(log.producers().state(9).and_then(|s| s.last_sequence()), Some(2));
+
+    twin.set_unreadable(&path.join("00000000000000000000.log"), 0..10).expect("unreadable");
+    assert!(matches!(log.truncate(2), Err(LogError::Corrupt { .. })));
+    drop(log);
+    let (log, report) = open(&(twin as Arc<dyn Storage>), path, &small_config(), 2);
+    assert!(!report.faulty.is_empty() && !log.corrupt().is_empty(), "{report:?}");
 }

@@ -101,7 +101,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Has one sealed segment of one partition checked, of each partition in turn.
+    /// Has one segment of one partition checked, of each partition in turn.
     fn scrub(&mut self) {
         let metadata = self.control.as_ref().map(|_| METADATA_KEY);
         let mut keys: Vec<PartitionKey> = self.partitions.keys().copied().chain(metadata).collect();
