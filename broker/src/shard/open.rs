@@ -183,9 +183,11 @@ fn first_corrupt<'a>(log: &'a Log, past: &'a Past) -> Option<&'a Range<u64>> {
 }
 
 /// Whether the batch at the log's start cannot be read: then there is no boundary to cut at, and
-/// nothing that could be kept.
+/// nothing that could be kept. A start that was trimmed to may lie in the middle of that batch, and
+/// no peer could go on from there.
 fn is_head_lost(log: &Log, past: &Past) -> bool {
-    first_corrupt(log, past).is_some_and(|range| range.start < log.start())
+    let start = log.start();
+    first_corrupt(log, past).is_some_and(|range| range.start <= start && start > 0)
 }
 
 /// From the first unreadable offset to the end of what may have been accepted. What lies behind the
