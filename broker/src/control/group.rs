@@ -476,6 +476,11 @@ impl Group {
                 Err(error) => {
                     tracing::warn!(error, "the metadata log takes no records");
                     self.log.handle_refused();
+                    let wrote_nothing = self.log.end() == self.partition.replica().log_end();
+                    if wrote_nothing && !self.is_controller() {
+                        // It may have been the record that it controls: said again next time.
+                        self.abdicate();
+                    }
                 }
             }
         }
