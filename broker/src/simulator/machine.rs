@@ -240,10 +240,11 @@ impl Machine {
 
 fn held(process: &Process, key: PartitionKey) -> Option<Held> {
     let partition = process.replica(key)?;
-    let vow = process.journal.partition(key).vow.unwrap_or_default();
-    // What a disk held and has lost to damage still counts: its replica says that it is faulty up
-    // to there, and denies nothing.
-    let durable_end = partition.log().durable_end();
+    let journaled = process.journal.partition(key);
+    let vow = journaled.vow.unwrap_or_default();
+    // What a disk held and has lost to damage still counts: up to the mark its replica says that it
+    // is faulty, also after a crash in the middle of the repair, and denies nothing.
+    let durable_end = partition.log().durable_end().max(journaled.mark);
     let durable_end = durable_end.max(partition.replica().faulty_end().unwrap_or(0));
     Some(Held { accepted: ballot(vow.accepted), durable_end })
 }

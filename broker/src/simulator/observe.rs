@@ -72,10 +72,16 @@ impl World {
     /// Notes where the logs end that a turn touched.
     pub(crate) fn note_ends(&mut self, broker: usize, failed: bool) {
         let Some(process) = &self.machines[broker].process else { return };
-        for key in &process.touched {
+        // A turn that failed may have done so in the middle of the metadata group's part.
+        let metadata = process.control.as_ref().map(|_| &METADATA_KEY);
+        for key in process.touched.iter().chain(metadata) {
             let Some(partition) = process.replica(*key) else { continue };
             let end = partition.log().end();
-            self.invariants.corruption.note_end(node(broker), *key, end, failed);
+            let (id, corruption) = (node(broker), &mut self.invariants.corruption);
+            corruption.note_end(id, *key, end, failed);
+            if !failed {
+                corruption.note_claim(id, *key, partition.replica());
+            }
         }
     }
 

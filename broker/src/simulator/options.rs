@@ -103,8 +103,9 @@ impl Options {
 
     pub(crate) fn draw(seed: u64, scale: Scale) -> Options {
         let mut random = Random::of(seed, 1);
-        let broker_count = random.pick(&[1, 2, 3, 3, 3, 4, 5, 5, 5, 7]);
-        let most = broker_count.min(5) as u64;
+        let large = if seed.is_multiple_of(2) { 6 } else { 7 };
+        let broker_count = random.pick(&[1, 2, 3, 3, 3, 4, 5, 5, 5, large]);
+        let most = broker_count as u64;
         let replica_count = if random.chance(70) { most } else { random.range(1, most) } as usize;
         let horizon = match scale {
             Scale::Small => random.range(3, 6) * SECOND,

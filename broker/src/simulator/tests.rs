@@ -12,6 +12,23 @@ use super::shrink::shrink;
 /// Seeds that every change has to survive.
 const SEED_COUNT: u64 = 300;
 
+/// Small seeds beyond the first that failed once, each for another reason.
+const SEEDS: [u64; 6] = [673, 1769, 1783, 1867, 1956, 2180];
+/// The same with the brokers' own controller.
+const GOVERNED_SEEDS: [u64; 3] = [44, 77, 88];
+
+#[test]
+fn seeds_that_failed_once_do_not_again() {
+    let scripted = SEEDS.map(|seed| Run::new(seed, Scale::Small));
+    let governed =
+        GOVERNED_SEEDS.map(|seed| Run { governed: true, ..Run::new(seed, Scale::Small) });
+    for run in scripted.into_iter().chain(governed) {
+        if let Some(violation) = run.execute().violation {
+            panic!("{violation}\nagain: {run}");
+        }
+    }
+}
+
 #[test]
 fn the_first_seeds_keep_every_invariant_and_come_back_to_life() {
     for seed in 0..SEED_COUNT {

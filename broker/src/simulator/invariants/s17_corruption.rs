@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use synod_log::key::PartitionKey;
-use synod_paxos::{Ballot, Durable, NodeId};
+use synod_paxos::{Ballot, Durable, NodeId, Replica};
 
 use crate::simulator::violation::{Checked, demand};
 
@@ -17,7 +17,7 @@ const NAME_CUT: &str = "S17 cut stays cut";
 struct Damaged {
     /// First damaged offset.
     from: u64,
-    /// The durability mark when the damage was done.
+    /// The durability mark when the damage was done, less what was overruled since.
     mark: u64,
     accepted: Ballot,
 }
@@ -58,6 +58,16 @@ impl Corruption {
     /// A replica's log ends at `end`. Nobody knows how much is written after a turn that failed.
     pub(crate) fn note_end(&mut self, node: NodeId, key: PartitionKey, end: u64, failed: bool) {
         self.ends.insert((node, key), if failed { u64::MAX } else { end });
+    }
+
+    /// The replica claims as much as this after a turn. It may have cut what it lost, or what stood
+    /// on that, as a later leader's log told it to: then it owes only the rest.
+    pub(crate) fn note_claim(&mut self, node: NodeId, key: PartitionKey, replica: &Replica) {
+        let Some(damaged) = self.damaged.get_mut(&(node, key)) else { return };
+        if replica.promised() > damaged.accepted {
+            let claimed_end = replica.log_end().max(replica.faulty_end().unwrap_or(0));
+            damaged.mark = damaged.mark.min(claimed_end);
+        }
     }
 
     /// A read of a node's device fails although nothing is damaged.
