@@ -389,9 +389,9 @@ impl Log {
                 let segment = match created {
                     Ok(segment) => Arc::new(segment),
                     Err(error) => {
-                        self.remove_created(&parts, &part);
+                        parts.push(part);
                         let path = self.dir.clone();
-                        return Err(self.refused(error, &path));
+                        return Err(self.refused_after_roll(&parts, error, &path));
                     }
                 };
                 parts.push(std::mem::replace(&mut part, Part { segment, batches: i..i, size: 0 }));
@@ -406,11 +406,8 @@ impl Log {
             match part.segment.reserve(part.size) {
                 Ok(late) => self.upkeep.note_reserve(late),
                 Err(error) => {
-                    for created in parts.iter().filter(|p| !Arc::ptr_eq(&p.segment, &self.active)) {
-                        self.remove_created(&[], created);
-                    }
                     let path = part.segment.path().to_owned();
-                    return Err(self.refused(error, &path));
+                    return Err(self.refused_after_roll(&parts, error, &path));
                 }
             }
         }
@@ -430,15 +427,25 @@ impl Log {
         aged || full || far
     }
 
-    fn remove_created(&self, parts: &[Part], part: &Part) {
-        for created in parts.iter().chain([part]) {
-            if !Arc::ptr_eq(&created.segment, &self.active)
-                && let Err(error) = self.storage.remove_file(created.segment.path())
-            {
-                let path = created.segment.path().display();
-                tracing::warn!(%path, %error, "an unused segment stays");
-            }
+    /// As [`Log::refused`], and the segments that were to take a part are removed.
+    fn refused_after_roll(&mut self, parts: &[Part], error: io::Error, path: &Path) -> LogError {
+        match self.remove_created(parts) {
+            Ok(()) => self.refused(error, path),
+            Err(poisoned) => poisoned,
         }
+    }
+
+    /// Removes segments that were created for nothing. One that is there after a crash would stand
+    /// in the way of what was appended before it since: so the removal is durable no later than
+    /// that, by the next sync.
+    fn remove_created(&mut self, parts: &[Part]) -> LogResult<()> {
+        let active = self.active.clone();
+        for created in parts.iter().filter(|part| !Arc::ptr_eq(&part.segment, &active)) {
+            let path = created.segment.path();
+            self.dir_changed = true;
+            self.storage.remove_file(path).map_err(|error| self.poison(error, path))?;
+        }
+        Ok(())
     }
 
     /// An error before anything was written: a full disk is ordinary, everything else final.
@@ -457,18 +464,13 @@ impl Log {
         if !is_disk_full(&error) {
             return self.poison(error, &path);
         }
-        for part in parts {
-            let segment = &part.segment;
-            if Arc::ptr_eq(segment, &self.active) {
-                let from = segment.size();
-                if let Err(error) = segment.wipe(from..from + part.size) {
-                    return self.poison(error, &path);
-                }
-            } else {
-                self.remove_created(&[], part);
+        for part in parts.iter().filter(|part| Arc::ptr_eq(&part.segment, &self.active)) {
+            let from = part.segment.size();
+            if let Err(error) = part.segment.wipe(from..from + part.size) {
+                return self.poison(error, &path);
             }
         }
-        LogError::DiskFull { path }
+        self.refused_after_roll(parts, error, &path)
     }
 
     fn publish(&mut self, part: Part, batches: &[Batch]) {

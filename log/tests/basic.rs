@@ -385,6 +385,38 @@ fn sealing_finds_damage_and_reads_never_serve_it() {
     fill(&mut log, 1);
 }
 
+/// A segment that was created for nothing may come back after a power loss: not where it would hide
+/// what was appended since.
+#[test]
+fn a_roll_that_found_no_space_leaves_nothing_behind() {
+    for seed in 0..40 {
+        let twin = Arc::new(MemoryStorage::new(seed));
+        let path = std::path::Path::new("/p");
+        twin.create_dir(path).expect("twin");
+        twin.sync_dir(std::path::Path::new("/")).expect("twin");
+        let mut log = Log::create(twin.clone(), path, small_config()).expect("created");
+        let append = |size: usize, log: &mut Log| {
+            let batch = BatchSpec::new(log.end(), 1).body(vec![1; size]).batch();
+            log.append(&[batch])
+        };
+        let segment_size = u64::from(small_config().segment_size.get());
+        while log.view().size() + 2_000 < segment_size {
+            append(100, &mut log).expect("appended");
+        }
+        sync(&mut log);
+        run_background(&mut log);
+        twin.set_capacity(Some(0));
+        assert!(matches!(append(4_000, &mut log), Err(LogError::DiskFull { .. })), "a roll");
+        append(100, &mut log).expect("there is space in the old segment");
+        let mark = sync(&mut log);
+        drop(log);
+        twin.set_capacity(None);
+        twin.crash();
+        let (log, report) = open(&(twin as Arc<dyn Storage>), path, &small_config(), mark);
+        assert_eq!((log.end(), &report.faulty), (mark, &vec![]), "seed {seed}: {report:?}");
+    }
+}
+
 /// Producers are folded anew after a truncation: one that is left out could have its batches
 /// appended twice.
 #[test]
