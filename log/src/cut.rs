@@ -190,6 +190,7 @@ impl Log {
         self.snapshots.truncate(0).map_err(LogError::io(&self.dir))?;
         self.storage.sync_dir(&self.dir).map_err(LogError::io(&self.dir))?;
         self.dir_changed = false;
+        self.shared.note_truncation();
         self.shared.set_epochs(self.epochs.clone());
         self.shared.set_start(offset);
         self.shared.set_segments(vec![active.clone()]);

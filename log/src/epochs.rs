@@ -13,6 +13,9 @@
 //! | 4..12 | start offset | base offset of the first batch of this leader epoch |
 //! | 12..16 | checksum | crc32 of the previous entry's checksum (0 for the first) and bytes 0..12 |
 
+use crate::batch::BatchHeader;
+use crate::log_error::Damage;
+
 /// Bytes of one encoded entry.
 pub(crate) const ENTRY_SIZE: usize = 16;
 
@@ -60,6 +63,15 @@ impl EpochHistory {
     pub fn epoch_at(&self, offset: u64) -> Option<i32> {
         let after = self.entries.partition_point(|e| e.start <= offset);
         after.checked_sub(1).map(|i| self.entries[i].leader_epoch)
+    }
+
+    /// Whether a batch carries the leader epoch that it must: its checksum does not cover that.
+    pub(crate) fn check(&self, header: &BatchHeader) -> Result<(), Damage> {
+        let (found, expected) = (header.leader_epoch(), self.epoch_at(header.base_offset()));
+        if expected == Some(found) {
+            return Ok(());
+        }
+        Err(Damage::LeaderEpoch { found, expected: expected.unwrap_or(-1) })
     }
 
     /// Notes a batch. Returns the new entry if the batch begins a leader epoch.

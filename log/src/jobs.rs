@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::epochs::EpochHistory;
 use crate::epochs_file::{EpochsExtension, EpochsFile};
 use crate::error::is_disk_full;
 use crate::log_error::{LogError, LogResult};
@@ -115,8 +116,14 @@ pub(crate) enum Work {
     StoreIndex { segment: Arc<Segment>, fence: Arc<Fence>, generation: u64 },
     /// Check a segment up to `size` and write its index anew, with the footer once it is sealed.
     Seal { segment: Arc<Segment>, size: u64, fence: Arc<Fence>, generation: u64 },
-    /// Check every batch of a sealed segment.
-    Scrub { segment: Arc<Segment>, fence: Arc<Fence>, generation: u64 },
+    /// Check every batch of a segment up to `size`.
+    Scrub {
+        segment: Arc<Segment>,
+        size: u64,
+        epochs: Arc<EpochHistory>,
+        fence: Arc<Fence>,
+        generation: u64,
+    },
     /// Install a producer snapshot.
     Snapshot { snapshots: Arc<Snapshots>, new: NewSnapshot },
     /// Make the log's start durable, then remove files before it.
@@ -168,7 +175,9 @@ impl BackgroundJob {
             Work::StoreIndex { segment, fence, generation } => {
                 store_index(&segment, &fence, generation)
             }
-            Work::Scrub { segment, fence, generation } => seal::scrub(&segment, &fence, generation),
+            Work::Scrub { segment, size, epochs, fence, generation } => {
+                seal::scrub(&segment, size, &epochs, &fence, generation)
+            }
             Work::Seal { segment, size, fence, generation } => {
                 seal::seal(&segment, size, &fence, generation)
             }

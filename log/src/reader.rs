@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::batch::{BatchError, BatchHeader, HEADER_SIZE};
+use crate::epochs::EpochHistory;
 use crate::log_error::{Damage, LogError, LogResult};
 use crate::segment::Segment;
 use crate::storage::File;
@@ -105,16 +106,17 @@ impl<'a> Reader<'a> {
         self.offset = header.end_offset();
     }
 
-    /// The first batch for which `wanted` is true.
+    /// The first batch for which `wanted` is true. The epochs were read after this reader began.
     pub(crate) fn find(
         &mut self,
+        epochs: &EpochHistory,
         end: u64,
         wanted: impl Fn(&BatchHeader) -> bool,
     ) -> LogResult<Option<Bytes>> {
         while let Next::Batch(header) = self.next(end)? {
             if wanted(&header) {
                 let bytes = self.bytes(header.size())?;
-                self.verify(&header, &bytes)?;
+                self.verify(epochs, &header, &bytes)?;
                 return Ok(Some(bytes));
             }
             self.skip(&header);
@@ -124,9 +126,10 @@ impl<'a> Reader<'a> {
 
     /// Whole, checked batches of at most `max_size` bytes together, or one of any size with
     /// `min_one`. `None` if there are none. A damaged batch ends the run, and is an error only at
-    /// its beginning.
+    /// its beginning. The epochs were read after this reader began.
     pub(crate) fn read(
         mut self,
+        epochs: &EpochHistory,
         max_size: usize,
         min_one: bool,
         end: u64,
@@ -138,14 +141,14 @@ impl<'a> Reader<'a> {
         }
         self.look_ahead(max_size.max(first.size()) as u64);
         let bytes = self.bytes(first.size())?;
-        self.verify(&first, &bytes)?;
+        self.verify(epochs, &first, &bytes)?;
         self.skip(&first);
         while let Ok(Next::Batch(header)) = self.next(end) {
             let whole = self.position + header.size() as u64 - begin;
             if whole > max_size as u64 {
                 break;
             }
-            let sound = self.bytes(header.size()).and_then(|b| self.verify(&header, &b));
+            let sound = self.bytes(header.size()).and_then(|b| self.verify(epochs, &header, &b));
             if sound.is_err() {
                 break;
             }
@@ -199,17 +202,18 @@ impl<'a> Reader<'a> {
         Ok(self.window.slice(from..from + size))
     }
 
-    fn verify(&self, header: &BatchHeader, bytes: &Bytes) -> LogResult<()> {
+    /// The checksum, and what it does not cover: the base offset was compared already.
+    fn verify(&self, epochs: &EpochHistory, header: &BatchHeader, bytes: &Bytes) -> LogResult<()> {
         let (stored, computed) = (header.crc(), crc32c::crc32c(&bytes[CHECKED_FROM..]));
-        if stored == computed {
-            return Ok(());
+        if stored != computed {
+            return Err(self.corrupt(BatchError::BadChecksum { stored, computed }.into()));
         }
-        Err(self.corrupt(BatchError::BadChecksum { stored, computed }.into()))
+        epochs.check(header).map_err(|damage| self.corrupt(damage))
     }
 
     fn corrupt(&self, reason: Damage) -> LogError {
         let end = match reason {
-            Damage::Batch(BatchError::BadChecksum { .. }) => {
+            Damage::Batch(BatchError::BadChecksum { .. }) | Damage::LeaderEpoch { .. } => {
                 self.damaged_batch_end().unwrap_or(self.segment.end())
             }
             _ => self.segment.end(),

@@ -26,6 +26,7 @@ use crate::jobs::DELETED_EXTENSION;
 use crate::log::Log;
 use crate::log_error::{Damage, LogError, LogResult};
 use crate::planted::{PlantedBug, is_planted};
+use crate::seal;
 use crate::segment::{LOG_SUFFIX, Segment, parse_file_name};
 use crate::snapshots::{SNAPSHOT_SUFFIX, Snapshots};
 use crate::start::StartFile;
@@ -230,7 +231,9 @@ impl Log {
                     Frame::End => Damage::Missing,
                     Frame::Bad(damage) => damage,
                 };
-                // A producer that is forgotten could have its batches appended twice.
+                // A producer that is forgotten could have its batches appended twice. What is in
+                // the way may lie before: only the headers were looked at.
+                seal::verify(segment)?;
                 return Err(LogError::Corrupt {
                     path: segment.path().to_owned(),
                     position: walker.position(),

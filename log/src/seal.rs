@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 
 use crate::batch::BatchHeader;
+use crate::epochs::EpochHistory;
 use crate::index_block::{Footer, IndexEntry};
 use crate::jobs::{Fence, failed};
 use crate::log_error::{Damage, LogError, LogResult};
@@ -18,7 +19,7 @@ use crate::walk::{Frame, Walker};
 /// # Errors
 /// [`LogError::Corrupt`] if a batch is damaged; then no footer is written.
 pub(crate) fn seal(segment: &Segment, size: u64, fence: &Fence, generation: u64) -> LogResult<()> {
-    let checked = check(segment, size);
+    let checked = check(segment, size, None);
     let current = lock(fence);
     if *current != generation {
         // What looked like damage was the truncation.
@@ -52,13 +53,19 @@ pub(crate) fn seal(segment: &Segment, size: u64, fence: &Fence, generation: u64)
     Ok(())
 }
 
-/// Checks every batch of a segment, and changes nothing. Finds no fault if the log was truncated
+/// Checks every batch of a segment's first `size` bytes, and changes nothing. Finds no fault if the log was truncated
 /// since `generation`, or the segment is gone by now.
 ///
 /// # Errors
 /// [`LogError::Corrupt`] if a batch is damaged or cannot be read.
-pub(crate) fn scrub(segment: &Segment, fence: &Fence, generation: u64) -> LogResult<()> {
-    let checked = check(segment, segment.size());
+pub(crate) fn scrub(
+    segment: &Segment,
+    size: u64,
+    epochs: &EpochHistory,
+    fence: &Fence,
+    generation: u64,
+) -> LogResult<()> {
+    let checked = check(segment, size, Some(epochs));
     if *lock(fence) != generation {
         return Ok(());
     }
@@ -68,8 +75,16 @@ pub(crate) fn scrub(segment: &Segment, fence: &Fence, generation: u64) -> LogRes
     }
 }
 
+/// Finds where a segment is damaged whose headers do not follow one another.
+///
+/// # Errors
+/// [`LogError::Corrupt`] from the first damaged batch on.
+pub(crate) fn verify(segment: &Segment) -> LogResult<()> {
+    check(segment, segment.size(), None).map(|_| ())
+}
+
 /// Whether the batches that overlap `range` can be read and are what was written.
-pub(crate) fn is_intact(segment: &Segment, range: &Range<u64>) -> bool {
+pub(crate) fn is_intact(segment: &Segment, range: &Range<u64>, epochs: &EpochHistory) -> bool {
     let (from, end) = (range.start.max(segment.base()), range.end.min(segment.end()));
     if from >= end {
         return true;
@@ -81,7 +96,10 @@ pub(crate) fn is_intact(segment: &Segment, range: &Range<u64>) -> bool {
     let mut walker = Walker::new(&*file, position, offset, segment.size());
     while walker.offset() < end {
         let Ok(Frame::Batch(header)) = walker.peek() else { return false };
-        if header.end_offset() > from && walker.check(&header, |_| {}).is_err() {
+        let sound = |walker: &mut Walker<'_>| {
+            walker.check(&header, |_| {}).is_ok() && epochs.check(&header).is_ok()
+        };
+        if header.end_offset() > from && !sound(&mut walker) {
             return false;
         }
         walker.advance(&header);
@@ -97,7 +115,7 @@ struct Checked {
     leader_epoch: i32,
 }
 
-fn check(segment: &Segment, size: u64) -> LogResult<Checked> {
+fn check(segment: &Segment, size: u64, epochs: Option<&EpochHistory>) -> LogResult<Checked> {
     let io_error = LogError::io(segment.path());
     let file = match segment.file() {
         Ok(file) => file,
@@ -116,7 +134,10 @@ fn check(segment: &Segment, size: u64) -> LogResult<Checked> {
         let damage = match walker.peek().map_err(LogError::io(segment.path()))? {
             Frame::Batch(header) => {
                 let mut checksum = checked.checksum;
-                match walker.check(&header, |b| checksum = crc32c::crc32c_append(checksum, b)) {
+                let sound = walker
+                    .check(&header, |b| checksum = crc32c::crc32c_append(checksum, b))
+                    .and_then(|()| epochs.map_or(Ok(()), |epochs| epochs.check(&header)));
+                match sound {
                     Ok(()) => {
                         checked.checksum = checksum;
                         checked.note(segment, &header, walker.position(), &mut last_position);

@@ -174,7 +174,7 @@ impl Log {
     /// reads by copy, so that a bad sector is an answer and not a signal.
     pub fn is_intact(&self, range: &Range<u64>) -> bool {
         let segments = self.shared.segments();
-        segments.iter().all(|segment| seal::is_intact(segment, range))
+        segments.iter().all(|segment| seal::is_intact(segment, range, &self.epochs))
     }
 
     /// Asks for a check of the next segment, from the oldest to the newest and again from the
@@ -195,7 +195,13 @@ impl Log {
             return None;
         }
         let segment = self.upkeep.scrub.take()?;
-        Some(Work::Scrub { segment, fence: self.fence.clone(), generation: *lock(&self.fence) })
+        Some(Work::Scrub {
+            size: segment.size(),
+            segment,
+            epochs: self.shared.epochs(),
+            fence: self.fence.clone(),
+            generation: *lock(&self.fence),
+        })
     }
 
     fn next_removal(&mut self) -> Option<Work> {

@@ -125,7 +125,7 @@ impl Slice {
 /// never looks beyond it. What it returns stays valid when the segment is deleted. It stays the
 /// same too, unless the range is truncated: only batches that are decided are safe from that.
 ///
-/// Every batch that a read returns had a right checksum. Reading what is not in memory blocks:
+/// Every batch that a read returns had a right checksum and leader epoch. Reading what is not in memory blocks:
 /// ask [`LogView::is_resident`] first on a thread that must not.
 #[derive(Debug, Clone)]
 pub struct LogView {
@@ -189,8 +189,9 @@ impl LogView {
                     break;
                 }
                 let first = slice.batches.is_empty();
-                let read = Reader::at(segment, slice.next_offset)
-                    .and_then(|reader| reader.read(left, min_one && first, end));
+                let read = Reader::at(segment, slice.next_offset).and_then(|reader| {
+                    reader.read(&self.shared.epochs(), left, min_one && first, end)
+                });
                 match read {
                     Ok(Some(run)) => {
                         if first {
@@ -245,7 +246,7 @@ impl LogView {
                 let mut reader = Reader::at_timestamp(segment, timestamp)?;
                 let wanted =
                     |h: &BatchHeader| h.max_timestamp() >= timestamp && h.end_offset() > start;
-                if let Some(found) = reader.find(end, wanted)? {
+                if let Some(found) = reader.find(&self.shared.epochs(), end, wanted)? {
                     return Ok(Some(found));
                 }
             }

@@ -100,7 +100,7 @@ fn damage_in_the_active_segment_is_found() {
     twin.flip_bit(Path::new("/p/00000000000000000000.log"), 1500, 3).expect("flipped");
     log.scrub_next();
     run_background(&mut log);
-    assert_eq!(log.corrupt(), [10..30], "from the damaged batch on");
+    assert_eq!(found_range(&log), &(10..30), "from the damaged batch on");
 }
 
 #[test]
@@ -125,4 +125,22 @@ fn damage_that_a_reader_finds_is_known_to_the_owner_with_the_next_tick() {
     log.tick(2000);
     let [found] = log.corrupt() else { panic!("once, not {:?}", log.corrupt()) };
     assert_eq!(*found, base..base + 10, "the damaged batch");
+}
+
+/// The leader stamps it after the producer has computed the checksum.
+#[test]
+fn a_changed_leader_epoch_is_damage_although_no_checksum_covers_it() {
+    let (twin, mut log) = filled();
+    let first = Path::new("/p/00000000000000000000.log");
+    let position = BatchSpec::new(0, 10).body(vec![3; 1000]).batch().size() as u64;
+    twin.flip_bit(first, position + 14, 1).expect("flipped");
+    let view = log.view();
+    assert_eq!(view.read(0, 1 << 20, true, view.end()).expect("sound").next_offset, 10);
+    assert!(matches!(view.read(10, 100, true, view.end()), Err(LogError::Corrupt { .. })));
+    assert!(log.is_intact(&(0..10)) && !log.is_intact(&(10..20)));
+    while log.corrupt().is_empty() {
+        assert!(log.scrub_next());
+        run_background(&mut log);
+    }
+    assert_eq!(found_range(&log).start, 10);
 }
