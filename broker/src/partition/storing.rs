@@ -110,7 +110,7 @@ impl Partition {
     ) -> Result<(), PartitionError> {
         self.jobs_out -= 1;
         self.log.handle_background(done)?;
-        if !self.log.corrupt().is_empty() && self.has_peers() && self.unreadable_from.is_none() {
+        if self.is_damaged_anew() && self.has_peers() {
             self.end(EndReason::Corrupt);
         }
         self.step(effects)

@@ -24,6 +24,12 @@ impl Partition {
         self.log.scrub_next()
     }
 
+    /// Whether something cannot be read that this incarnation did not give up when it began.
+    pub(super) fn is_damaged_anew(&self) -> bool {
+        let kept_end = self.unreadable_from.unwrap_or(u64::MAX);
+        self.log.corrupt().iter().any(|offsets| offsets.start < kept_end)
+    }
+
     /// Applies the topic's settings.
     pub(crate) fn configure(&mut self, config: &Arc<TopicConfig>, broker: &Config) {
         self.log.set_config(log_config(config, broker));
@@ -46,7 +52,7 @@ impl Partition {
         }
         // Ticks that a pause swallowed only make the log remember producers for longer.
         self.log.tick(self.ticks * TICK_MS);
-        if !self.log.corrupt().is_empty() && self.has_peers() && self.unreadable_from.is_none() {
+        if self.is_damaged_anew() && self.has_peers() {
             self.end(EndReason::Corrupt);
         }
         if retain && self.is_ready() {
