@@ -80,7 +80,7 @@ impl World {
             let (id, corruption) = (node(broker), &mut self.invariants.corruption);
             corruption.note_end(id, *key, end, failed);
             if !failed {
-                corruption.note_claim(id, *key, partition.replica());
+                corruption.note_mark(id, *key, partition.replica().promised(), partition.mark());
             }
         }
     }

@@ -385,7 +385,9 @@ impl Process {
         for (to, message) in self.control.iter_mut().flat_map(|it| it.group.take_messages()) {
             flushed.control.entry(to.0 as usize - 1).or_default().push(message);
         }
-        flushed.resignations = std::mem::take(&mut effects.resignations);
+        if self.control.is_none() {
+            flushed.resignations = std::mem::take(&mut effects.resignations);
+        }
         flushed.answers = self.take_answers();
         flushed
     }

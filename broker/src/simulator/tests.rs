@@ -13,9 +13,9 @@ use super::shrink::shrink;
 const SEED_COUNT: u64 = 300;
 
 /// Small seeds beyond the first that failed once, each for another reason.
-const SEEDS: [u64; 6] = [673, 1769, 1783, 1867, 1956, 2180];
+const SEEDS: [u64; 8] = [673, 1253, 1769, 1783, 1867, 1956, 2180, 2864];
 /// The same with the brokers' own controller.
-const GOVERNED_SEEDS: [u64; 3] = [44, 77, 88];
+const GOVERNED_SEEDS: [u64; 4] = [44, 77, 88, 245];
 
 #[test]
 fn seeds_that_failed_once_do_not_again() {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use synod_log::key::PartitionKey;
-use synod_paxos::{Ballot, Durable, NodeId, Replica};
+use synod_paxos::{Ballot, Durable, NodeId};
 
 use crate::simulator::violation::{Checked, demand};
 
@@ -60,13 +60,18 @@ impl Corruption {
         self.ends.insert((node, key), if failed { u64::MAX } else { end });
     }
 
-    /// The replica claims as much as this after a turn. It may have cut what it lost, or what stood
-    /// on that, as a later leader's log told it to: then it owes only the rest.
-    pub(crate) fn note_claim(&mut self, node: NodeId, key: PartitionKey, replica: &Replica) {
+    /// A replica's durability mark after a turn. One that cuts what it lost, or what stood on that,
+    /// as a later leader's log tells it to, lowers the mark: then it owes only the rest.
+    pub(crate) fn note_mark(
+        &mut self,
+        node: NodeId,
+        key: PartitionKey,
+        promised: Ballot,
+        mark: u64,
+    ) {
         let Some(damaged) = self.damaged.get_mut(&(node, key)) else { return };
-        if replica.promised() > damaged.accepted {
-            let claimed_end = replica.log_end().max(replica.faulty_end().unwrap_or(0));
-            damaged.mark = damaged.mark.min(claimed_end);
+        if promised > damaged.accepted {
+            damaged.mark = damaged.mark.min(mark);
         }
     }
 
