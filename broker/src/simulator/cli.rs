@@ -12,6 +12,7 @@ use super::options::{Options, Scale};
 use super::run::{Outcome, Run};
 use super::schedule::{Schedule, calm_hour};
 use super::shrink::shrink;
+use super::violation::Violation;
 
 /// Runs the real broker's core, log and recovery on simulated machines, from seeds.
 #[derive(Debug, Parser)]
@@ -33,7 +34,7 @@ pub(crate) struct Arguments {
     /// Plant a bug; its seeds are searched until one finds it.
     #[arg(long, value_parser = parse_bug)]
     bug: Option<Bug>,
-    /// Plant every bug in turn and tell which seed finds it first.
+    /// Plant every bug in turn and tell which seed or directed schedule finds it.
     #[arg(long)]
     bugs: bool,
     /// The brokers' own controller appoints leaders, not a script.
@@ -211,12 +212,15 @@ fn prove_all(scale: Scale, arguments: &Arguments) -> bool {
 
 /// Whether a planted bug is found.
 fn prove(bug: Bug, scale: Scale, arguments: &Arguments) -> bool {
-    match find(bug, scale, arguments.start..arguments.start + arguments.seeds) {
-        Some((seed, outcome)) => {
-            let what = outcome.violation.map(|violation| violation.to_string());
-            let what = what.unwrap_or_default();
+    let by_seed = find(bug, scale, arguments.start..arguments.start + arguments.seeds);
+    let found = by_seed
+        .and_then(|(seed, outcome)| Some((format!("seed {seed:4}"), outcome.violation?)))
+        .or_else(|| find_by_schedule(bug));
+    match found {
+        Some((run, violation)) => {
+            let what = violation.to_string();
             let first_line = what.lines().next().unwrap_or_default();
-            println!("{:24} seed {seed:4}  {first_line:.110}", bug.name());
+            println!("{:24} {run}  {first_line:.110}", bug.name());
             true
         }
         None => {
@@ -233,5 +237,14 @@ pub(crate) fn find(bug: Bug, scale: Scale, seeds: std::ops::Range<u64>) -> Optio
         let outcome = Run { bug: Some(bug), ..clean.clone() }.execute();
         let found = outcome.violation.is_some() && clean.execute().violation.is_none();
         found.then_some((seed, outcome))
+    })
+}
+
+/// The first directed schedule that finds a planted bug of the controller.
+fn find_by_schedule(bug: Bug) -> Option<(String, Violation)> {
+    let lasting = (0..).zip(Schedule::all()).filter(|(_, schedule)| !schedule.flaps);
+    lasting.take_while(|_| bug.is_of_controller()).find_map(|(number, schedule): (u32, _)| {
+        let violation = schedule.run(1, Some(bug), false).err()?;
+        schedule.run(1, None, false).is_ok().then(|| (format!("schedule {number}"), violation))
     })
 }
