@@ -157,12 +157,7 @@ pub(crate) fn open(
         poisoned: false,
     };
     log.rolled = log.undurable_segments();
-    if !is_planted(PlantedBug::DedupForgotten) {
-        match log.rebuild_producers() {
-            Err(LogError::Corrupt { offsets, .. }) => log.note_corrupt(offsets),
-            rebuilt => rebuilt?,
-        }
-    }
+    log.begin_producers()?;
     log.check();
     Ok((log, report))
 }
@@ -193,6 +188,20 @@ impl Log {
         let segments = self.shared.segments();
         let sealed = &segments[..segments.len() - 1];
         sealed.iter().filter(|s| s.end() > self.durable_end).cloned().collect()
+    }
+
+    /// Folds the producer states at the start. What is in the way of that is corrupt.
+    fn begin_producers(&mut self) -> LogResult<()> {
+        if is_planted(PlantedBug::DedupForgotten) {
+            return Ok(());
+        }
+        match self.rebuild_producers() {
+            Err(LogError::Corrupt { offsets, .. }) => {
+                self.note_corrupt(offsets);
+                Ok(())
+            }
+            rebuilt => rebuilt,
+        }
     }
 
     /// Folds the producer states anew, from the newest snapshot on.

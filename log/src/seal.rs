@@ -53,8 +53,8 @@ pub(crate) fn seal(segment: &Segment, size: u64, fence: &Fence, generation: u64)
     Ok(())
 }
 
-/// Checks every batch of a segment's first `size` bytes, and changes nothing. Finds no fault if the log was truncated
-/// since `generation`, or the segment is gone by now.
+/// Checks every batch of a segment's first `size` bytes, and changes nothing. Finds no fault if the
+/// log was truncated since `generation`, or the segment is gone by now.
 ///
 /// # Errors
 /// [`LogError::Corrupt`] if a batch is damaged or cannot be read.

@@ -125,8 +125,8 @@ impl Slice {
 /// never looks beyond it. What it returns stays valid when the segment is deleted. It stays the
 /// same too, unless the range is truncated: only batches that are decided are safe from that.
 ///
-/// Every batch that a read returns had a right checksum and leader epoch. Reading what is not in memory blocks:
-/// ask [`LogView::is_resident`] first on a thread that must not.
+/// Every batch that a read returns had a right checksum and leader epoch. Reading what is not in
+/// memory blocks: ask [`LogView::is_resident`] first on a thread that must not.
 #[derive(Debug, Clone)]
 pub struct LogView {
     shared: Arc<Shared>,

@@ -158,8 +158,8 @@ impl Phase1 {
     ///
     /// * *later ballots*: nothing is chosen under them if those that never accepted under one leave
     ///   no quorum;
-    /// * *this ballot*: nothing beyond the end is chosen under it if those that claim nothing there,
-    ///   or never accepted under it, leave no quorum;
+    /// * *this ballot*: nothing beyond the end is chosen under it if those that claim nothing there
+    ///   or never accepted under it leave no quorum;
     /// * *earlier ballots*: all that was chosen under them stands in each whole log of this ballot.
     ///   Where every log of it lost a part, those that claim nothing beyond the end have to leave
     ///   no quorum: what they accepted under any ballot ends before.
