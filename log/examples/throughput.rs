@@ -198,7 +198,7 @@ fn batch_with(base_offset: u64, body: Bytes) -> Batch {
     out[23..27].copy_from_slice(&9_i32.to_be_bytes());
     out[43..51].copy_from_slice(&(-1_i64).to_be_bytes());
     out[57..61].copy_from_slice(&10_i32.to_be_bytes());
-    let checksum = crc32c::crc32c(&out[21..]);
+    let checksum = crc_fast::crc32_iscsi(&out[21..]);
     out[17..21].copy_from_slice(&checksum.to_be_bytes());
     let mut batch = Batch::parse(out.into()).unwrap().0;
     batch.stamp(base_offset, 1);

@@ -24,6 +24,7 @@ use std::fmt;
 use std::io::IoSlice;
 
 use bytes::{Buf as _, Bytes};
+use crc_fast::{CrcAlgorithm, Digest};
 
 /// Size in bytes of a batch's header.
 pub const HEADER_SIZE: usize = 61;
@@ -377,8 +378,10 @@ impl Batch {
     }
 
     fn computed_crc(&self) -> u32 {
-        let header = crc32c::crc32c(&self.header.0[CHECKED_FROM..]);
-        crc32c::crc32c_append(header, &self.body)
+        let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        crc.update(&self.header.0[CHECKED_FROM..]);
+        crc.update(&self.body);
+        crc.finalize() as u32
     }
 }
 
@@ -395,7 +398,7 @@ mod tests {
         let digits: Vec<u32> = SAMPLE.chars().filter_map(|digit| digit.to_digit(16)).collect();
         let mut bytes: Vec<u8> =
             digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect();
-        let crc = crc32c::crc32c(&bytes[CHECKED_FROM..]);
+        let crc = crc_fast::crc32_iscsi(&bytes[CHECKED_FROM..]);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         bytes
     }

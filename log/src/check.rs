@@ -86,7 +86,7 @@ impl SegmentDump {
         let mut walker = Walker::new(&*self.file, position, self.offset, size);
         match walker.peek().map_err(LogError::io(&self.path))? {
             Frame::Batch(header) => {
-                let damage = walker.check(&header, |_| {}).err();
+                let damage = walker.check(&header).err();
                 walker.advance(&header);
                 (self.position, self.offset) = (walker.position(), walker.offset());
                 Ok(Some(Found::Batch { position, header, damage }))

@@ -22,7 +22,7 @@
 //! | 8..16 | base offset of the segment |
 //! | 16..24 | end offset of the segment |
 //! | 24..28 | size of the segment's batches, bytes |
-//! | 28..32 | crc32c of these bytes |
+//! | 28..32 | crc32c of the headers of these batches, back to back |
 //! | 32..40 | greatest timestamp, milliseconds, -1 if none |
 //! | 40..44 | count of index entries in all blocks |
 //! | 44..48 | greatest leader epoch |

@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
 
     /// The checksum, and what it does not cover: the base offset was compared already.
     fn verify(&self, epochs: &EpochHistory, header: &BatchHeader, bytes: &Bytes) -> LogResult<()> {
-        let (stored, computed) = (header.crc(), crc32c::crc32c(&bytes[CHECKED_FROM..]));
+        let (stored, computed) = (header.crc(), crc_fast::crc32_iscsi(&bytes[CHECKED_FROM..]));
         if stored != computed {
             return Err(self.corrupt(BatchError::BadChecksum { stored, computed }.into()));
         }

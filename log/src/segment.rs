@@ -59,6 +59,8 @@ pub(crate) struct Segment {
     /// Greatest timestamp of the first batch; `i64::MIN` while there is none.
     first_timestamp: AtomicI64,
     sealed: AtomicBool,
+    /// Bytes of whole batches that were found on the disk, not written since.
+    found_size: AtomicU64,
     /// Written or zero-filled up to here; readable without the lock, moved only under it.
     prepared_end: AtomicU64,
     preparing: Mutex<()>,
@@ -113,6 +115,7 @@ impl Segment {
             max_timestamp: AtomicI64::new(-1),
             first_timestamp: AtomicI64::new(i64::MIN),
             sealed: AtomicBool::new(false),
+            found_size: AtomicU64::new(0),
             prepared_end: AtomicU64::new(0),
             preparing: Mutex::new(()),
             stale_end: AtomicU64::new(0),
@@ -156,6 +159,11 @@ impl Segment {
         self.sealed.store(sealed, Ordering::Release);
     }
 
+    /// Batches that begin before this position were found on the disk, not written since.
+    pub(crate) fn found_size(&self) -> u64 {
+        self.found_size.load(Ordering::Acquire)
+    }
+
     pub(crate) fn prepared_end(&self) -> u64 {
         self.prepared_end.load(Ordering::Acquire)
     }
@@ -179,6 +187,7 @@ impl Segment {
         let _preparing = lock(&self.preparing);
         self.max_timestamp.store(extent.max_timestamp, Ordering::Release);
         self.first_timestamp.store(extent.first_timestamp.unwrap_or(i64::MIN), Ordering::Release);
+        self.found_size.store(extent.size, Ordering::Release);
         self.prepared_end.store(extent.size, Ordering::Release);
         self.stale_end.store(file_size, Ordering::Release);
         self.size.store(extent.size, Ordering::Release);

@@ -5,6 +5,8 @@
 
 use std::io;
 
+use crc_fast::{CrcAlgorithm, Digest};
+
 use crate::batch::{BatchError, BatchHeader, HEADER_SIZE};
 use crate::log_error::Damage;
 use crate::storage::File;
@@ -105,27 +107,20 @@ impl<'a> Walker<'a> {
         self.offset = header.end_offset();
     }
 
-    /// Checks the checksum of the batch that [`peek`](Self::peek) returned, handing every byte of
-    /// it to `each`.
-    pub(crate) fn check(
-        &mut self,
-        header: &BatchHeader,
-        mut each: impl FnMut(&[u8]),
-    ) -> Result<(), Damage> {
+    /// Checks the checksum of the batch that [`peek`](Self::peek) returned.
+    pub(crate) fn check(&mut self, header: &BatchHeader) -> Result<(), Damage> {
         let end = self.position + header.size() as u64;
         let mut at = self.position;
-        let mut computed = 0;
+        let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
         while at < end {
             let size = (end - at).min(WINDOW_SIZE as u64) as usize;
             self.large = false;
             let skipped = if at == self.position { CHECKED_FROM } else { 0 };
             let bytes = self.bytes_at(at, size).map_err(|_| Damage::Unreadable)?;
-            each(bytes);
-            let checked = &bytes[skipped..];
-            computed = crc32c::crc32c_append(computed, checked);
+            crc.update(&bytes[skipped..]);
             at += size as u64;
         }
-        let stored = header.crc();
+        let (stored, computed) = (header.crc(), crc.finalize() as u32);
         if stored == computed {
             Ok(())
         } else {

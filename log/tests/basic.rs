@@ -358,16 +358,27 @@ fn a_failed_sync_poisons_the_log() {
     assert!(matches!(log.truncate(0), Err(LogError::Poisoned)));
 }
 
-#[test]
-fn sealing_finds_damage_and_reads_never_serve_it() {
+/// Several segments that are rolled and not sealed yet.
+fn rolled() -> (MemoryStorage, Log) {
     let memory = MemoryStorage::new(1);
     memory.create_dir("/log".as_ref()).expect("created");
     let storage: Arc<dyn Storage> = Arc::new(memory.clone());
     let mut log = Log::create(storage, "/log".as_ref(), small_config()).expect("created");
     fill(&mut log, 20);
     sync(&mut log);
+    (memory, log)
+}
+
+/// Damages the sixth batch.
+fn damage(memory: &MemoryStorage) {
     let path = PathBuf::from("/log/00000000000000000000.log");
     memory.flip_bit(&path, 5 * 1061 + 200, 3).expect("flipped");
+}
+
+#[test]
+fn reads_never_serve_damage_and_the_log_hears_of_it() {
+    let (memory, mut log) = rolled();
+    damage(&memory);
     let view = log.view();
     assert_eq!(view.read(40, 10_000, true, 200).expect("the one before").next_offset, 50);
     let read = view.read(50, 10_000, true, 200);
@@ -376,12 +387,25 @@ fn sealing_finds_damage_and_reads_never_serve_it() {
         "{read:?}"
     );
     assert_eq!(view.read(60, 1, true, 200).expect("the one behind").next_offset, 70);
+    log.tick(0);
+    assert_eq!(log.corrupt(), [50..60]);
+    run_background(&mut log);
+    fill(&mut log, 1);
+}
+
+#[test]
+fn sealing_reads_what_was_found_on_the_disk() {
+    let (memory, log) = rolled();
+    let mark = log.durable_end();
+    drop(log);
+    let opened = Log::open(Arc::new(memory.clone()), "/log".as_ref(), small_config(), mark);
+    let (mut log, _) = opened.expect("opened");
+    assert!(log.corrupt().is_empty());
+    damage(&memory);
     run_background(&mut log);
     assert_eq!(log.corrupt().len(), 1);
     assert_eq!(log.corrupt()[0].start, 50);
-    while let Some(job) = log.poll_background() {
-        log.handle_background(job.run()).expect("upkeep goes on");
-    }
+    run_background(&mut log);
     fill(&mut log, 1);
 }
 

@@ -25,7 +25,7 @@ fn whatever_is_taken_can_be_read() {
             for byte in BYTES {
                 let mut bytes = batch.to_vec();
                 bytes[position] = byte;
-                let crc = crc32c::crc32c(&bytes[CRC.end..]);
+                let crc = crc_fast::crc32_iscsi(&bytes[CRC.end..]);
                 bytes[CRC].copy_from_slice(&crc.to_be_bytes());
                 let connection = &mut watched.connect();
                 match produce(connection, Bytes::from(bytes)) {

@@ -26,7 +26,7 @@ pub(crate) fn once(name: &str, recipe: &str, install: impl FnOnce(&Path)) -> Pat
     let root = root.canonicalize().expect("target/interop exists");
     let lock = File::create(root.join(format!("{name}.lock"))).expect("a lock file");
     lock.lock().expect("a file lock");
-    let done = root.join(format!("{name}-{:08x}", crc32c::crc32c(recipe.as_bytes())));
+    let done = root.join(format!("{name}-{:08x}", crc_fast::crc32_iscsi(recipe.as_bytes())));
     if !done.exists() {
         let partial = root.join(format!("{name}-partial"));
         if partial.exists() {

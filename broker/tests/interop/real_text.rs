@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crc_fast::{CrcAlgorithm, Digest};
 use serde_json::json;
 
 use crate::client::{Client, run};
@@ -93,9 +94,12 @@ fn check(reader: &str, lines: &[Vec<u8>], expected: u32, read: Vec<Record>) {
 
 /// Checksum of all lines in order, each with an end mark.
 fn checksum(lines: impl Iterator<Item = String>) -> u32 {
-    lines.fold(0, |sum, line| {
-        crc32c::crc32c_append(crc32c::crc32c_append(sum, line.as_bytes()), b"\n")
-    })
+    let mut sum = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    for line in lines {
+        sum.update(line.as_bytes());
+        sum.update(b"\n");
+    }
+    sum.finalize() as u32
 }
 
 /// Every line of every file, in a fixed order.

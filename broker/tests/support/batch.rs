@@ -119,7 +119,7 @@ impl Batch {
         bytes.put_i32(self.length.unwrap_or(length));
         bytes.put_i32(self.leader_epoch);
         bytes.put_i8(self.magic);
-        bytes.put_u32(self.crc.unwrap_or_else(|| crc32c::crc32c(&checked)));
+        bytes.put_u32(self.crc.unwrap_or_else(|| crc_fast::crc32_iscsi(&checked)));
         bytes.extend_from_slice(&checked);
         Bytes::from(bytes)
     }

@@ -246,7 +246,7 @@ impl Recovery<'_> {
             return Ok(Frame::Bad(Damage::BaseOffset { found, expected }));
         }
         if header.end_offset() > self.mark
-            && let Err(damage) = walker.check(&header, |_| {})
+            && let Err(damage) = walker.check(&header)
         {
             return Ok(Frame::Bad(damage));
         }
@@ -275,7 +275,7 @@ impl Recovery<'_> {
     fn check_tail(&mut self, walker: &mut Walker<'_>, tail: &VecDeque<(u64, BatchHeader)>) {
         for (position, header) in tail {
             walker.seek(*position, header.base_offset());
-            if let Err(damage) = walker.check(header, |_| {}) {
+            if let Err(damage) = walker.check(header) {
                 let faulty = header.base_offset()..header.end_offset();
                 tracing::error!(dir = %self.dir.display(), ?faulty, %damage, "corrupt below the mark");
                 self.report.faulty.push(faulty);

@@ -91,7 +91,7 @@ impl BatchSpec {
         out[51..53].copy_from_slice(&self.producer.1.to_be_bytes());
         out[53..57].copy_from_slice(&self.producer.2.to_be_bytes());
         out[57..61].copy_from_slice(&(self.count as i32).to_be_bytes());
-        let checksum = crc32c::crc32c(&out[21..]);
+        let checksum = crc_fast::crc32_iscsi(&out[21..]);
         out[17..21].copy_from_slice(&checksum.to_be_bytes());
         out.into()
     }

@@ -39,7 +39,7 @@ fn show_header(mut bytes: Bytes) -> String {
         return format!("{} bytes", bytes.len());
     }
     let size = usize::try_from(bytes.slice(8..).get_i32()).expect("a batch length") + 12;
-    let sound = bytes.slice(17..).get_u32() == crc32c::crc32c(&bytes[21..size]);
+    let sound = bytes.slice(17..).get_u32() == crc_fast::crc32_iscsi(&bytes[21..size]);
     bytes.advance(21);
     let attributes = bytes.get_i16();
     let delta = bytes.get_i32();

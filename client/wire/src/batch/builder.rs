@@ -214,7 +214,7 @@ impl BatchBuilder {
 pub(super) fn seal(batch: &mut BytesMut, header: &mut BatchHeader) {
     const HEADER: Range<usize> = 0..HEADER_SIZE;
     batch[HEADER].copy_from_slice(&header.to_bytes());
-    header.crc = crc32c::crc32c(&batch[CRC_START..]);
+    header.crc = crc_fast::crc32_iscsi(&batch[CRC_START..]);
     batch[HEADER].copy_from_slice(&header.to_bytes());
 }
 

@@ -98,7 +98,7 @@ impl Batch {
     /// # Errors
     /// [`BatchError::Checksum`] when they differ.
     pub fn verify_crc(&self) -> Result<(), BatchError> {
-        let computed = crc32c::crc32c(&self.bytes[CRC_START..]);
+        let computed = crc_fast::crc32_iscsi(&self.bytes[CRC_START..]);
         if computed == self.header.crc {
             Ok(())
         } else {
