@@ -38,6 +38,9 @@ pub(crate) const FETCH_SESSIONS: usize = 1000;
 /// How long a stopping broker waits for connections and shards before it exits anyway.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Syncs that take no longer may be done on a shard's own thread.
+pub(crate) const QUICK_SYNC: Duration = Duration::from_micros(300);
+
 /// A shard's tick: what the replicas of the metadata group count in.
 pub(crate) const REPLICA_TICK: Duration = Duration::from_millis(50);
 

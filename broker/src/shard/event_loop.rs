@@ -16,6 +16,7 @@ use super::appeals::Appeals;
 use super::coordinators::Coordinators;
 use super::events::{Event, Events};
 use super::reconcile::Reconciler;
+use super::syncs::Syncs;
 use super::ticks::Clock;
 use super::unwritten::Unwritten;
 use super::{ShardRequest, TrimError};
@@ -60,7 +61,7 @@ pub(crate) struct Storage {
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(super) broker: Arc<Broker>,
-    inbox: mpsc::Receiver<ShardRequest>,
+    pub(super) inbox: mpsc::Receiver<ShardRequest>,
     image: ImageReader,
     pub(super) storage: Storage,
     pub(super) events: Arc<Events>,
@@ -70,6 +71,7 @@ pub(crate) struct Shard {
     pub(super) reconciler: Reconciler,
     pub(super) control: Option<Control>,
     pub(super) effects: Effects,
+    pub(super) syncs: Syncs,
     /// Journal records that found the disk full.
     pub(super) unwritten: Unwritten,
     pub(super) clock: Clock,
@@ -91,6 +93,7 @@ impl Shard {
             reconciler,
             control: parts.control,
             effects: Effects::default(),
+            syncs: Syncs::default(),
             unwritten: Unwritten::default(),
             clock: Clock::new(parts.contacts),
             appeals: Appeals::new(events.clone()),
@@ -114,6 +117,9 @@ impl Shard {
         }
         loop {
             self.flush();
+            if self.sync_here().await? {
+                continue;
+            }
             let mut image = None;
             let mut ticked = false;
             tokio::select! {
@@ -165,11 +171,13 @@ impl Shard {
         }
     }
 
-    fn handle_event(&mut self, event: Event) -> Result<(), PartitionError> {
+    pub(super) fn handle_event(&mut self, event: Event) -> Result<(), PartitionError> {
         match event {
-            Event::Synced(key, done) => {
+            Event::Synced(key, report) => {
+                self.syncs.note(report.took);
+                self.broker.metrics().syncs.record(report.took);
                 if let Some((partition, effects)) = self.partition(key) {
-                    partition.handle_synced(done?, effects)?;
+                    partition.handle_synced(report.result?, effects)?;
                 }
             }
             Event::Journaled(records, Ok(())) => {
@@ -283,6 +291,7 @@ impl Shard {
     /// Sends the messages and starts the writes that this turn asked for.
     fn flush(&mut self) {
         self.send_messages();
+        self.start_syncs();
         self.appeals.send(&self.broker, &mut self.effects.resignations);
         let effects = &mut self.effects;
         if !self.unwritten.is_empty() {
@@ -298,16 +307,6 @@ impl Shard {
         }
         if !effects.lazy_marks.is_empty() {
             self.storage.journal.submit_lazy(effects.lazy_marks.drain(..));
-        }
-        for (key, job) in effects.syncs.drain(..) {
-            let (events, metrics) = (self.events.clone(), self.broker.metrics().clone());
-            self.storage.pool.submit(
-                move || job.run(),
-                move |report| {
-                    metrics.syncs.record(report.took);
-                    events.push(Event::Synced(key, report.result));
-                },
-            );
         }
         for (key, job) in effects.background.drain(..) {
             let events = self.events.clone();

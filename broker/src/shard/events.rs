@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use synod_log::jobs::{BackgroundDone, SyncDone};
 use synod_log::journal::{JournalError, JournalRecord};
 use synod_log::key::PartitionKey;
-use synod_log::sync::JobPanicked;
+use synod_log::sync::{JobPanicked, JobReport};
 use tokio::sync::Notify;
 
 use super::appeals::Appeal;
@@ -18,7 +18,7 @@ use crate::control::OpenedMetadata;
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A sync of a partition's log returned.
-    Synced(PartitionKey, Result<SyncDone, JobPanicked>),
+    Synced(PartitionKey, JobReport<SyncDone>),
     /// A journal submission is durable, or can never be.
     Journaled(Vec<JournalRecord>, Result<(), JournalError>),
     /// Upkeep of a partition's log is done.
@@ -53,6 +53,10 @@ impl Events {
     /// Waits until there is a report. May be cancelled.
     pub(crate) async fn ready(&self) {
         self.ready.notified().await;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Moves all reports to the end of `events`.

@@ -11,6 +11,7 @@ mod events;
 mod open;
 mod reconcile;
 mod reopen;
+mod syncs;
 mod ticks;
 mod unwritten;
 
