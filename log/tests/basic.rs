@@ -388,7 +388,7 @@ fn reads_never_serve_damage_and_the_log_hears_of_it() {
     );
     assert_eq!(view.read(60, 1, true, 200).expect("the one behind").next_offset, 70);
     log.tick(0);
-    assert_eq!(log.corrupt(), [50..60]);
+    assert!(matches!(log.corrupt(), [found] if *found == (50..60)), "{:?}", log.corrupt());
     run_background(&mut log);
     fill(&mut log, 1);
 }
