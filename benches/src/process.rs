@@ -11,8 +11,10 @@ use crate::error::BenchError;
 pub(crate) struct Usage {
     /// Processor time, in user and kernel mode.
     pub(crate) cpu_seconds: f64,
-    /// Resident now.
+    /// Resident now, mapped files included: page cache that the kernel can take back.
     pub(crate) resident_size: u64,
+    /// Resident now without mapped files.
+    pub(crate) own_size: u64,
     /// The most that was ever resident.
     pub(crate) peak_resident_size: u64,
 }
@@ -29,6 +31,7 @@ impl Usage {
                 .ok_or_else(|| BenchError::Process(format!("cannot read process {pid}")))?;
             sum.cpu_seconds += one.cpu_seconds;
             sum.resident_size += one.resident_size;
+            sum.own_size += one.own_size;
             sum.peak_resident_size += one.peak_resident_size;
         }
         Ok(sum)
@@ -42,6 +45,7 @@ impl Usage {
             cpu_seconds: cpu_ticks(&file("stat")?)? as f64
                 / rustix::param::clock_ticks_per_second() as f64,
             resident_size: kib("VmRSS:")?,
+            own_size: kib("RssAnon:")? + kib("RssShmem:")?,
             peak_resident_size: kib("VmHWM:")?,
         })
     }
@@ -79,7 +83,8 @@ mod tests {
     #[test]
     fn this_process_is_somewhere() {
         let usage = Usage::of(&[std::process::id()]).unwrap();
-        assert!(usage.resident_size > 0 && usage.peak_resident_size >= usage.resident_size);
+        assert!(usage.own_size > 0 && usage.resident_size > usage.own_size);
+        assert!(usage.peak_resident_size >= usage.resident_size);
         assert!(Usage::of(&[u32::MAX]).is_err());
     }
 }

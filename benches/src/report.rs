@@ -43,6 +43,8 @@ pub(crate) struct BrokerUse {
     /// Per 10^9 payload bytes.
     pub(crate) cpu_seconds_per_gigabyte: f64,
     pub(crate) resident_mib: f64,
+    /// Of it, what is no mapped file.
+    pub(crate) own_mib: f64,
     pub(crate) peak_resident_mib: f64,
 }
 
@@ -56,6 +58,7 @@ impl BrokerUse {
             cpu_seconds,
             cpu_seconds_per_gigabyte: cpu_seconds / (bytes / 1e9),
             resident_mib: mib(after.resident_size),
+            own_mib: mib(after.own_size),
             peak_resident_mib: mib(after.peak_resident_size),
         }
     }
@@ -200,11 +203,12 @@ pub(crate) fn percentiles_text(latency: &Percentiles) -> String {
 
 pub(crate) fn brokers_text(brokers: &BrokerUse) -> String {
     format!(
-        "{:.2} CPU-s ({:.2} per GB), {:.0} MiB resident (peak {:.0})",
+        "{:.2} CPU-s ({:.2} per GB), {:.0} MiB resident (peak {:.0}), {:.0} without files",
         brokers.cpu_seconds,
         brokers.cpu_seconds_per_gigabyte,
         brokers.resident_mib,
-        brokers.peak_resident_mib
+        brokers.peak_resident_mib,
+        brokers.own_mib
     )
 }
 
