@@ -210,10 +210,12 @@ impl Connectivity {
         is_majority(replicas, |replica| self.is_linked(broker, replica))
     }
 
-    /// Whether this broker is linked to a majority of `brokers`, itself included.
+    /// Whether this broker is linked to a majority of `brokers`, itself included, and has been for
+    /// long enough to have heard of whoever else is there.
     #[must_use]
-    pub fn hears_majority(&self, brokers: &[BrokerId]) -> bool {
-        self.reaches_majority(self.me, brokers)
+    pub fn is_informed(&self, brokers: &[BrokerId]) -> bool {
+        let is_up = |other| self.links.is_up_for(self.tick, self.me, other, self.timeout_ticks);
+        self.reaches_majority(self.me, brokers) && is_majority(brokers, is_up)
     }
 
     /// Whether links that were not lost lately join the broker to this one, and to a majority of

@@ -82,6 +82,12 @@ impl Links {
         a == b || self.0.get(&key(a, b)).is_some_and(calm)
     }
 
+    /// Whether the link has been there for so many ticks.
+    #[must_use]
+    pub fn is_up_for(&self, tick: u64, a: BrokerId, b: BrokerId, ticks: u64) -> bool {
+        a == b || self.0.get(&key(a, b)).is_some_and(|link| link.is_up_for(tick, ticks))
+    }
+
     /// For how many ticks the link has been missing; 0 if it is there, or nothing is known of it.
     #[must_use]
     pub fn missing_ticks(&self, tick: u64, a: BrokerId, b: BrokerId) -> u64 {
@@ -114,6 +120,7 @@ mod tests {
         pass(&mut links, 0..10, false);
         assert_eq!((links.missing_ticks(9, A, B), links.is_steady(9, A, B)), (9, false));
         pass(&mut links, 10..200, true);
+        assert!(links.is_up_for(15, A, B, 5) && !links.is_up_for(15, A, B, 6));
         assert!(links.is_steady(10, A, B) && links.is_steady(10, B, A));
         assert!(!links.is_calm(9 + CALM_TICKS, A, B) && links.is_calm(10 + CALM_TICKS, A, B));
         assert_eq!(links.missing_ticks(199, A, B), 0);

@@ -6,7 +6,7 @@ use super::bug::Bug;
 use super::cli::{Arguments, find, run_of};
 use super::options::Scale;
 use super::run::{Outcome, Run};
-use super::schedule::{Schedule, calm_hour};
+use super::schedule::{Schedule, Shape, calm_hour};
 use super::shrink::shrink;
 
 /// Seeds that every change has to survive.
@@ -98,6 +98,19 @@ fn a_connected_replica_leads_however_the_network_parts() {
             let outcome = schedule.run(number as u64, None, false);
             assert!(outcome.is_ok(), "schedule {number}: {schedule}: {outcome:?}");
         }
+    }
+}
+
+/// Seven in a chain have no majority. When it is back, some are heard a moment later than others,
+/// and are not lost for that.
+#[test]
+fn seven_that_flap_move_few_leaders() {
+    let mut schedules = Schedule::all().into_iter();
+    let chain = schedules
+        .find(|it| it.broker_count == 7 && it.shape == Shape::Chain && it.flaps)
+        .expect("a chain of seven");
+    for seed in [102, 104] {
+        assert_eq!(chain.run(seed, None, false), Ok(()), "seed {seed}");
     }
 }
 

@@ -35,8 +35,9 @@ pub fn failover(
     resignations: &Resignations,
 ) -> Vec<MetadataRecord> {
     let brokers: Vec<BrokerId> = image.brokers().map(|broker| broker.id).collect();
-    if !connectivity.hears_majority(&brokers) {
-        // It is this controller that is lost. What it sees of the others is too little to judge.
+    if !connectivity.is_informed(&brokers) {
+        // It is this controller that is lost, or was a moment ago. What it sees of the others is
+        // too little to judge.
         return Vec::new();
     }
     let mut records = comings_and_goings(image, connectivity, pacing);
