@@ -41,8 +41,13 @@ impl Ceiling {
         Ok(Some(ceiling))
     }
 
-    /// What share of the greatest speed this is. The file should hold the figures of as many
-    /// processes as the cluster has brokers.
+    /// The figures of as many processes as a topic has replicas.
+    pub(crate) fn of_processes(mut self, replica_count: u32) -> Self {
+        self.reached.retain(|reached| reached.processes == replica_count);
+        self
+    }
+
+    /// What share of the greatest speed this is.
     pub(crate) fn share(&self, megabytes_per_second: f64) -> Option<f64> {
         let speeds = self.reached.iter().map(|reached| reached.megabytes_per_second);
         let greatest = speeds.fold(0.0, f64::max);
@@ -61,9 +66,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_of_the_best() {
-        let reached = |batch_size, megabytes_per_second, commit_p50_us| Reached {
-            processes: 3,
+    fn shares_are_of_the_best_of_as_many_processes() {
+        let reached = |processes, batch_size, megabytes_per_second, commit_p50_us| Reached {
+            processes,
             batch_size,
             megabytes_per_second,
             commit_p50_us,
@@ -71,8 +76,15 @@ mod tests {
         };
         let ceiling = Ceiling {
             loopback_megabytes_per_second: 0.0,
-            reached: vec![reached(1 << 20, 800.0, 900.0), reached(1024, 10.0, 200.0)],
+            reached: vec![
+                reached(3, 1 << 20, 800.0, 900.0),
+                reached(3, 1024, 10.0, 200.0),
+                reached(1, 1024, 1600.0, 100.0),
+            ],
         };
+        assert_eq!(ceiling.clone().of_processes(5).share(400.0), None);
+        assert_eq!(ceiling.clone().of_processes(1).share(400.0), Some(0.25));
+        let ceiling = ceiling.of_processes(3);
         assert_eq!(ceiling.share(400.0), Some(0.5));
         assert_eq!(ceiling.latency_ratio(300.0), Some(1.5));
         assert_eq!(Ceiling::default().share(1.0), None);

@@ -25,6 +25,8 @@ pub(crate) struct BenchTopic {
     /// Zero on brokers that know no ids.
     pub(crate) id: Uuid,
     pub(crate) partitions: u32,
+    /// Of each partition.
+    pub(crate) replica_count: u32,
     /// Where each partition ended before the measurement.
     pub(crate) starts: Offsets,
     admin: Admin,
@@ -75,8 +77,18 @@ impl BenchTopic {
         }
         let partitions = led_partitions(cluster, name).await?;
         let starts = ends(cluster, name, partitions).await?;
-        let id = cluster.topic(name, false).await?.id;
-        Ok(Self { name: name.into(), id, partitions, starts, admin, is_temporary: false })
+        let topic = cluster.topic(name, false).await?;
+        let replica_count = topic.partitions.first().map_or(0, |p| p.replicas.len() as u32);
+        let name = name.into();
+        Ok(Self {
+            name,
+            id: topic.id,
+            partitions,
+            replica_count,
+            starts,
+            admin,
+            is_temporary: false,
+        })
     }
 
     /// Deletes it, if it was made for this measurement. Space that stays taken is told and harms no

@@ -85,6 +85,7 @@ impl Run<'_> {
         let client = self.target.client_config();
         let cluster = Cluster::connect(client.clone()).await?;
         let topic = BenchTopic::open(&cluster, self.target, self.partitions).await?;
+        let ceiling = ceiling.map(|ceiling| ceiling.of_processes(topic.replica_count));
         let result = self.measure(&client, &topic, meanwhile).await;
         topic.close().await;
         let mut report = result?;
