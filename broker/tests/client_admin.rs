@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::broker::Broker;
 use support::cli::{command, feed, json, printed, refused, run, topic, unique};
-use synod_broker::demo::brokers::{Brokers, Setup};
+use support::cluster::start_three;
 
 /// How long a cluster may take to become what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -293,15 +293,7 @@ fn by_broker(diagnosis: &Value, check: &str) -> Vec<(String, String, String)> {
 /// One of three brokers advertises an address where nobody listens, then it is killed.
 #[test]
 fn the_doctor_and_health_find_the_one_broker_of_a_cluster_that_is_not_well() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let setup = Setup {
-        binary: env!("CARGO_BIN_EXE_synod").into(),
-        directory: directory.path().into(),
-        broker_count: 3,
-        args: Vec::new(),
-    };
-    let mut brokers = Brokers::prepare(setup).expect("free ports");
-    brokers.start_all(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+    let (mut brokers, _directory) = start_three(&[], PATIENCE);
     let bootstrap = brokers.bootstrap().join(",");
     let look = |command: &[&str]| {
         let mut process = Command::new(env!("CARGO_BIN_EXE_synod"));

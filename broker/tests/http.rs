@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use support::batch::Batch;
 use support::broker::Broker;
+use support::cluster::start_three;
 use support::wire::{Connection, READ_TIMEOUT, create_topic, produce_request, read_partition};
-use synod_broker::demo::brokers::{Brokers, Setup};
+use synod_broker::demo::brokers::Brokers;
 use synod_client::admin::{Admin, NewTopic};
 use synod_client::cluster::TopicPartition;
 use synod_client::consumer::CommittedOffset;
@@ -130,15 +131,7 @@ struct Spread {
 
 impl Spread {
     fn start() -> Spread {
-        let directory = tempfile::tempdir().expect("a directory");
-        let setup = Setup {
-            binary: env!("CARGO_BIN_EXE_synod").into(),
-            directory: directory.path().into(),
-            broker_count: 3,
-            args: Vec::new(),
-        };
-        let mut brokers = Brokers::prepare(setup).expect("free ports");
-        brokers.start_all(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+        let (brokers, directory) = start_three(&[], PATIENCE);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use synod_broker::demo::brokers::{Brokers, Setup};
+use synod_broker::demo::brokers::Brokers;
 use synod_client::admin::{Admin, NewTopic};
 use synod_client::cluster::{Isolation, OffsetSpec, TopicPartition};
 use synod_client::{ClientConfig, Cluster};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+use crate::support::cluster::start_three;
 
 /// How long anything may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,15 +29,7 @@ impl World {
 
     /// As [`World::start`], with more arguments for every broker.
     pub(crate) fn start_with(args: &[&str]) -> World {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let setup = Setup {
-            binary: env!("CARGO_BIN_EXE_synod").into(),
-            directory: directory.path().into(),
-            broker_count: 3,
-            args: args.iter().map(Into::into).collect(),
-        };
-        let mut brokers = Brokers::prepare(setup).expect("free ports");
-        brokers.start_all(PATIENCE).unwrap_or_else(|error| panic!("{error}"));
+        let (brokers, directory) = start_three(args, PATIENCE);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -10,6 +10,7 @@
 pub(crate) mod batch;
 pub(crate) mod broker;
 pub(crate) mod cli;
+pub(crate) mod cluster;
 pub(crate) mod differences;
 pub(crate) mod random;
 pub(crate) mod wire;
