@@ -105,13 +105,16 @@ fn json(cluster: &TestCluster, node: u32, args: &[&str]) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).expect("a list")
 }
 
-/// The lines of `cluster paxos` about one topic, once its leader shows and nobody lags.
+/// The lines of `cluster paxos` about one topic, once its leader shows and all who answer have
+/// accepted its ballot and do not lag: a majority makes a leader, the others may hear of it later.
 async fn settled(cluster: &TestCluster, node: u32, topic: &str) -> Vec<Value> {
     let mut lines = Vec::new();
-    until("a leader and no lag", || {
+    until("one leader that all follow, and no lag", || {
         lines = json(cluster, node, &["cluster", "paxos", topic, "--json"]);
-        let leads = lines.iter().filter(|line| line["role"] == "leader").count();
-        leads == 1 && lines.iter().all(|line| line["error"] != Value::Null || line["lag"] == 0)
+        let mut leaders = lines.iter().filter(|line| line["role"] == "leader");
+        let (Some(leader), None) = (leaders.next(), leaders.next()) else { return false };
+        let mut answers = lines.iter().filter(|line| line["error"] == Value::Null);
+        answers.all(|line| line["accepted"] == leader["promised"] && line["lag"] == 0)
     })
     .await;
     lines
