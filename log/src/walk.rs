@@ -56,6 +56,11 @@ impl<'a> Walker<'a> {
         (self.position, self.offset) = (position, offset);
     }
 
+    /// Reads again what it holds: the file may have other bytes now.
+    pub(crate) fn forget(&mut self) {
+        self.window.clear();
+    }
+
     /// Where the next batch begins or should begin.
     pub(crate) fn position(&self) -> u64 {
         self.position

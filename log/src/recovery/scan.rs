@@ -163,9 +163,17 @@ impl Recovery<'_> {
         let (mut walker, mut max_timestamp) = self.enter(segment, &*file, file_size).map_err(io)?;
         let from = walker.position();
         let mut tail: VecDeque<(u64, BatchHeader)> = VecDeque::new();
+        let mut is_memory_believed = true;
         let bad = loop {
             if next_base == Some(walker.offset()) {
                 break None;
+            }
+            if is_memory_believed && !self.is_below_mark(&mut walker).map_err(io)? {
+                // A sync may have failed without anybody left to note it, and then memory holds
+                // what no later sync makes durable: from here on the device is read.
+                file.evict(walker.position() / PREPARE_UNIT * PREPARE_UNIT..file_size);
+                walker.forget();
+                is_memory_believed = false;
             }
             let header = match self.step(&mut walker, next_base).map_err(io)? {
                 Frame::Batch(header) => header,
@@ -209,21 +217,15 @@ impl Recovery<'_> {
 
     /// Begins at the last index entry that can be relied upon. Also returns the greatest timestamp
     /// before it.
-    ///
-    /// From there on the device is read, not memory: a sync may have failed without anybody left to
-    /// note it, and then memory holds what no later sync makes durable.
     fn enter<'f>(
         &self,
         segment: &Segment,
         file: &'f dyn File,
         file_size: u64,
     ) -> io::Result<(Walker<'f>, i64)> {
-        let entry = segment.index.load(self.mark, file_size)?;
-        let position = entry.as_ref().map_or(0, |entry| u64::from(entry.position));
-        file.evict(position / PREPARE_UNIT * PREPARE_UNIT..file_size);
-        if let Some(entry) = entry {
+        if let Some(entry) = segment.index.load(self.mark, file_size)? {
             let offset = segment.base() + u64::from(entry.offset_delta);
-            let mut walker = Walker::new(file, position, offset, file_size);
+            let mut walker = Walker::new(file, u64::from(entry.position), offset, file_size);
             if matches!(walker.peek()?, Frame::Batch(_)) {
                 return Ok((walker, entry.max_timestamp_before));
             }
@@ -231,6 +233,12 @@ impl Recovery<'_> {
             file.evict(0..file_size);
         }
         Ok((Walker::new(file, 0, segment.base(), file_size), -1))
+    }
+
+    /// Whether a batch follows that a sync was reported for.
+    fn is_below_mark(&self, walker: &mut Walker<'_>) -> io::Result<bool> {
+        let frame = walker.peek()?;
+        Ok(matches!(frame, Frame::Batch(header) if header.end_offset() <= self.mark))
     }
 
     /// Looks at the next frame: beyond the mark in full, below it at what the header tells.
