@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use synod_client::cluster::{Isolation, OffsetSpec, TopicPartition};
-use synod_client::consumer::{Consumer, ConsumerConfig, Start};
+use synod_client::consumer::{Consumer, ConsumerConfig, ConsumerRecord, Start};
 use synod_client::{ClientConfig, Cluster};
 
 use crate::error::BenchError;
@@ -119,6 +119,39 @@ pub(crate) async fn check(
         progress.show(read, bytes);
     }
     Ok(Check { findings: comparison.finish(), bytes, seconds: begin.elapsed().as_secs_f64() })
+}
+
+/// The record before each of these offsets; a partition without one is passed over.
+///
+/// # Errors
+/// What keeps one of them from being read.
+pub(crate) async fn last_before(
+    cluster: &Cluster,
+    ends: &Offsets,
+) -> Result<Vec<ConsumerRecord>, BenchError> {
+    let ends = ends.iter().filter(|(_, end)| **end > 0);
+    let mut open: BTreeMap<_, _> =
+        ends.map(|(partition, end)| (partition.clone(), Start::Offset(end - 1))).collect();
+    let mut found = Vec::with_capacity(open.len());
+    let mut consumer = Consumer::new(cluster.clone(), ConsumerConfig::default())?;
+    if !open.is_empty() {
+        consumer.assign(open.clone()).await?;
+    }
+    while !open.is_empty() {
+        let records = consumer.poll(PATIENCE).await?;
+        if records.is_empty() {
+            let reason = format!("the last records of {} partitions cannot be read", open.len());
+            return Err(BenchError::Process(reason));
+        }
+        for record in records {
+            let partition = TopicPartition::new(record.topic.clone(), record.partition);
+            if open.remove(&partition).is_some() {
+                consumer.pause(&partition)?;
+                found.push(record);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a record is the last one before the end of its partition.

@@ -4,6 +4,7 @@
 //! by reading back what was acknowledged ([`check`]) without remembering records. The commands are
 //! in [`cli`]; `benches/README.md` tells how to use them and what they found.
 
+mod broker;
 pub mod ceiling;
 mod check;
 mod commands;
@@ -16,6 +17,7 @@ mod payload;
 mod process;
 mod progress;
 mod report;
+mod sparse;
 mod tally;
 mod ticker;
 mod topic;

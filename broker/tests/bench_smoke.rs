@@ -114,6 +114,28 @@ fn recovery_starts_and_kills_a_broker_of_its_own() {
 }
 
 #[test]
+fn recovery_goes_on_from_batches_that_take_no_room() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data = dir.path().join("data");
+    let args = ["recovery", "-p", "3", "-n", "300", "--restarts", "1", "--json"];
+    // Four batches of zeros for each partition, two in a segment.
+    let sparse = ["--sparse", "12500000", "--segment-size", "2097152", "--data-dir"];
+    let data_dir = data.to_str().expect("UTF-8");
+    let output = bench(&[&args[..], &sparse, &[data_dir]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!((12_000_000.0..12_500_000.0).contains(&number(&report, "/sparse_bytes")), "{report}");
+    assert_eq!(number(&report, "/bytes"), 300.0 * 1024.0);
+    assert!(number(&report, "/ready_ms/0") <= number(&report, "/answer_ms/0"));
+    assert!(number(&report, "/answer_ms/0") <= number(&report, "/read_ms/0"));
+    let output = bench(&[&args[..], &["--sparse", "1", "--data-dir"], &[data_dir]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("give --sparse 300"), "{errors}");
+}
+
+#[test]
 fn the_line_of_kafkas_own_tool_is_printed() {
     let broker = Broker::start();
     let args = ["produce", "-n", "100", "--format", "perf-test", "-b", broker.kafka()];
