@@ -178,4 +178,4 @@ jetstream {{ store_dir: "{self.directory}/data-{n + 1}", max_file_store: 20GB }}
         for n in range(brokers):
             name = f"broker-{n + 1}"
             self.wait_for("start", lambda: "Server is ready" in self.text(name))
-        self.bootstrap = f"127.0.0.1:{client[0]}"
+        self.addresses = {f"n{n + 1}": f"127.0.0.1:{port}" for n, port in enumerate(client)}
