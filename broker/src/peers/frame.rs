@@ -31,7 +31,7 @@ pub(super) const PREFIX_SIZE: usize = 14;
 /// Bytes of the length field itself.
 const LENGTH_SIZE: usize = 4;
 
-/// Room asked for at a time, however much is announced.
+/// Room asked for at a time while the checksum does not vouch for what is announced.
 const RESERVE_SIZE: usize = 1 << 20;
 
 /// What a frame's header is.
@@ -146,7 +146,8 @@ impl Decoder for FrameDecoder {
         }
         let size = LENGTH_SIZE + length;
         if buffer.len() < size {
-            buffer.reserve((size - buffer.len()).min(RESERVE_SIZE));
+            // All of it: the checksum vouches for the length, and growing would copy.
+            buffer.reserve(size - buffer.len());
             return Ok(None);
         }
         self.is_checked = false;
