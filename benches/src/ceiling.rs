@@ -21,6 +21,21 @@ pub struct Reached {
     pub commit_p99_us: f64,
 }
 
+/// How long commits took that were begun by the clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Paced {
+    /// As in [`Reached`].
+    pub processes: u32,
+    /// Bytes in one batch.
+    pub batch_size: u64,
+    /// Batches begun in a second.
+    pub rate: u32,
+    /// From when a batch was sent until it was safe, in microseconds.
+    pub commit_p50_us: f64,
+    /// From when a batch was sent until it was safe, in microseconds.
+    pub commit_p99_us: f64,
+}
+
 /// All figures of one run of the ceiling program.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ceiling {
@@ -28,6 +43,9 @@ pub struct Ceiling {
     pub loopback_megabytes_per_second: f64,
     /// Durable writes.
     pub reached: Vec<Reached>,
+    /// Durable writes by the clock.
+    #[serde(default)]
+    pub paced: Vec<Paced>,
 }
 
 impl Ceiling {
@@ -75,6 +93,7 @@ mod tests {
             commit_p99_us: 0.0,
         };
         let ceiling = Ceiling {
+            paced: Vec::new(),
             loopback_megabytes_per_second: 0.0,
             reached: vec![
                 reached(3, 1 << 20, 800.0, 900.0),

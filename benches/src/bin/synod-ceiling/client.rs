@@ -99,6 +99,49 @@ impl Run {
         times.sort_unstable();
         Ok(Commits { times })
     }
+
+    /// How long it takes until a batch is safe when `rate` of them are sent in a second, by the clock,
+    /// however many are under way. Time counts from when a batch was sent.
+    ///
+    /// # Errors
+    /// When the other side fails.
+    pub(crate) fn paced(self, address: SocketAddr, rate: u32) -> io::Result<Commits> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let mut answers = stream.try_clone()?;
+        let batch = vec![0x5a; self.batch_size];
+        let begin = Instant::now();
+        let warm_at = begin + self.time.mul_f64(WARMUP_SHARE);
+        let count = (self.time.as_secs_f64() * (1.0 + WARMUP_SHARE) * f64::from(rate)) as u32;
+        let (sent, due) = mpsc::channel();
+        let sending = thread::spawn(move || -> io::Result<()> {
+            for number in 0..count {
+                let at = begin + Duration::from_secs_f64(f64::from(number) / f64::from(rate));
+                thread::sleep(at.saturating_duration_since(Instant::now()));
+                // Nobody listens any more when the other side has failed.
+                let _ = sent.send(Instant::now());
+                stream.write_all(&batch)?;
+            }
+            Ok(())
+        });
+        let mut times = Vec::new();
+        let mut answered = 0;
+        while answered < u64::from(count) {
+            let safe = answer(&mut answers)?;
+            let now = Instant::now();
+            while answered < safe / self.batch_size as u64 {
+                answered += 1;
+                let sent_at = due.recv().map_err(io::Error::other)?;
+                if sent_at >= warm_at {
+                    times.push(now - sent_at);
+                }
+            }
+        }
+        answers.shutdown(Shutdown::Both)?;
+        sending.join().unwrap_or_else(|_| Err(io::Error::other("the sender panicked")))?;
+        times.sort_unstable();
+        Ok(Commits { times })
+    }
 }
 
 /// How many bytes are safe, as the other side tells next.

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use synod_benches::ceiling::{Ceiling, Reached};
+use synod_benches::ceiling::{Ceiling, Paced, Reached};
 
 use client::Run;
 use replica::Processes;
@@ -43,6 +43,10 @@ struct Args {
     /// Batches under way when throughput is measured
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     window: u32,
+    /// Batches a second, of the smallest size, for commits by the clock
+    #[arg(long, value_delimiter = ',', default_value = "1000,5000,10000",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Vec<u32>,
     /// Seconds of each measurement
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
@@ -85,7 +89,7 @@ fn measure(args: &Args) -> io::Result<()> {
     let space = space::Space::make(args.dir.as_deref())?;
     let mut ceiling = Ceiling {
         loopback_megabytes_per_second: client::loopback(time)? / 1e6,
-        reached: Vec::new(),
+        ..Ceiling::default()
     };
     for &count in &args.processes {
         for &batch_size in &args.batch {
@@ -100,6 +104,20 @@ fn measure(args: &Args) -> io::Result<()> {
                 processes: count,
                 batch_size,
                 megabytes_per_second: bytes_per_second / 1e6,
+                commit_p50_us: commits.at(0.5),
+                commit_p99_us: commits.at(0.99),
+            });
+        }
+        let Some(&batch_size) = args.batch.iter().min() else { continue };
+        for &rate in &args.rate {
+            let processes = Processes::start(&space, count, args.file << 20)?;
+            let run = Run { batch_size: batch_size as usize, time };
+            let commits = run.paced(processes.address(), rate)?;
+            processes.stop()?;
+            ceiling.paced.push(Paced {
+                processes: count,
+                batch_size,
+                rate,
                 commit_p50_us: commits.at(0.5),
                 commit_p99_us: commits.at(0.99),
             });
@@ -123,6 +141,12 @@ fn table(ceiling: &Ceiling) -> String {
         text.push_str(&format!(
             "{processes:>9}  {batch_size:>7}  {megabytes_per_second:>8.1}  {commit_p50_us:>21.0}  \
              {commit_p99_us:>6.0}\n"
+        ));
+    }
+    text.push_str("processes  batch B  a second: p50 µs  p99 µs\n");
+    for Paced { processes, batch_size, rate, commit_p50_us, commit_p99_us } in &ceiling.paced {
+        text.push_str(&format!(
+            "{processes:>9}  {batch_size:>7}  {rate:>8}  {commit_p50_us:>6.0}  {commit_p99_us:>6.0}\n"
         ));
     }
     text
