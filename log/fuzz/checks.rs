@@ -1,13 +1,22 @@
 //! What must hold for any bytes. Used by the fuzz targets and by `cargo test`, which replays the
 //! corpus.
 
+use std::collections::BTreeMap;
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
 use synod_log::batch::Batch;
+use synod_log::carrier;
+use synod_log::data_dir::{ClusterClaim, DataDir};
 use synod_log::identity::{ClusterId, Identity};
 use synod_log::journal::JournalStore;
 use synod_log::memory::MemoryStorage;
+use synod_log::storage::Storage;
+use synod_log::{Log, LogConfig, PartitionKey};
+
+/// A partition of the corpus.
+const CARRIED: PartitionKey = PartitionKey { topic: [7; 16], partition: 0 };
 
 /// The owner that the corpus is written for.
 const OWNER: Identity = Identity { cluster_id: ClusterId([3; 16]), node_id: 1 };
@@ -27,6 +36,32 @@ pub(crate) fn journal(content: &[u8]) -> bool {
     assert_eq!(again.incarnation, report.incarnation + 1);
     assert_eq!((again.torn_size, again.mended_count), (0, 0), "mended the first time");
     true
+}
+
+/// Any two files are replayed or refused; what is replayed leaves no file, and a sound log.
+pub(crate) fn carrier(content: &[u8]) -> bool {
+    let disk: Arc<dyn Storage> = Arc::new(MemoryStorage::new(0));
+    let claim = ClusterClaim::Expect(OWNER.cluster_id);
+    let data_dir = DataDir::open(disk.clone(), Path::new("/data"), claim, OWNER.node_id);
+    let data_dir = data_dir.expect("a healthy disk");
+    let dir = data_dir.carrier_path();
+    disk.create_dir(&dir).expect("a healthy disk");
+    let (first, second) = content.split_at(content.len() / 2);
+    for (name, part) in [("0-0", first), ("0-1", second)] {
+        let file = disk.create_file(&dir.join(name)).expect("a healthy disk");
+        file.write_at(&[IoSlice::new(part)], 0).expect("a healthy disk");
+    }
+    let path = data_dir.create_partition(CARRIED).expect("a healthy disk");
+    Log::create(disk.clone(), &path, LogConfig::default()).expect("a healthy disk");
+    let mut known = BTreeMap::new();
+    let replayed =
+        carrier::replay(&data_dir, &mut known, |_| LogConfig::default(), |_| Ok(())).is_ok();
+    assert_eq!(disk.list(&dir).expect("listed").is_empty(), replayed);
+    if replayed {
+        let mark = known.get(&CARRIED).map_or(0, |durable| durable.mark);
+        Log::open(disk, &path, LogConfig::default(), mark).expect("a log that opens");
+    }
+    replayed
 }
 
 /// Any bytes are batches followed by an error; what parses keeps its bytes.

@@ -28,6 +28,9 @@ pub struct LogConfig {
     /// The most bytes of zeros that are prepared ahead of the writer. Grows up to this in doubling
     /// steps while the partition is written fast, and shrinks again while it is not.
     pub prepare_max_size: u32,
+    /// The most bytes of batches that a sync may leave to a [carrier](crate::carrier). 0: it never
+    /// does.
+    pub carry_max_size: u32,
 }
 
 impl Default for LogConfig {
@@ -41,6 +44,7 @@ impl Default for LogConfig {
             index_interval_size: NonZeroU32::MIN.saturating_add(4095),
             producer_expiration_ms: DAY_MS,
             prepare_max_size: 32 << 20,
+            carry_max_size: 0,
         }
     }
 }

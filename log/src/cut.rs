@@ -8,6 +8,7 @@ use crate::log::Log;
 use crate::log_error::{LogError, LogResult};
 use crate::segment::{Segment, SegmentExtent, lock};
 use crate::snapshots::remove_if_there;
+use crate::unsynced::Unsynced;
 use crate::walk::{Frame, Walker};
 
 impl Log {
@@ -90,10 +91,19 @@ impl Log {
         self.shared.set_epochs(self.epochs.clone());
         self.dir_changed = false;
         self.sync_before_append = false;
-        self.durable_end = extent.end;
+        self.note_cut(extent.end);
         self.faulty = None;
         self.corrupt.retain(|range| range.start < extent.end);
         Ok(())
+    }
+
+    /// Everything up to the new end is durable, and nothing is under way.
+    fn note_cut(&mut self, end: u64) {
+        self.settled_end = end;
+        self.durable_end = end;
+        self.carried_end = self.carried_end.min(end);
+        self.unsynced = Unsynced::from(end);
+        self.upkeep.forget_settle();
     }
 
     /// Moves the log's start up to `new_start`, durably; it may lie inside a batch. Segments that
@@ -111,6 +121,9 @@ impl Log {
         if new_start <= self.start() {
             return Ok(());
         }
+        if new_start > self.settled_end {
+            self.sync_all()?;
+        }
         match self.start_file.raise(new_start) {
             Err(LogError::Io { path, source }) => return Err(self.poison(source, &path)),
             other => other?,
@@ -122,7 +135,7 @@ impl Log {
 
     /// Moves the start and drops the segments that end at or before it, all but the active one.
     pub(crate) fn drop_segments_before(&mut self, new_start: u64) {
-        assert!(new_start >= self.start() && new_start <= self.durable_end, "start is durable");
+        assert!(new_start >= self.start() && new_start <= self.settled_end, "start is settled");
         let segments = self.shared.segments();
         let sealed = &segments[..segments.len() - 1];
         let dropped = sealed.partition_point(|s| s.end() <= new_start);
@@ -196,7 +209,7 @@ impl Log {
         self.shared.set_segments(vec![active.clone()]);
         self.shared.note_truncation();
         self.active = active;
-        self.durable_end = offset;
+        self.note_cut(offset);
         self.rolled.clear();
         self.faulty = None;
         self.corrupt.clear();

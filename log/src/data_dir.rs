@@ -5,6 +5,7 @@
 //! enrolment            the directory's id, its starts, its cluster's members; written first
 //! meta                 format, cluster id, node id, checksum; written last on a first start
 //! journal              vows and durability marks
+//! carrier/             small appends that are durable and not yet synced in their segments
 //! partitions/          one directory per partition, named by its key
 //!   ….deleted          on the way out, whole or in parts
 //!   ….corrupt          was not readable from its first record on; its peers were asked instead
@@ -39,6 +40,7 @@ const LOCK: &str = "lock";
 const META: &str = "meta";
 const ENROLMENT: &str = "enrolment";
 const JOURNAL: &str = "journal";
+const CARRIER: &str = "carrier";
 const PARTITIONS: &str = "partitions";
 const SUSPECT: &str = "suspect";
 const DELETED_SUFFIX: &str = ".deleted";
@@ -229,6 +231,12 @@ impl DataDir {
     #[must_use]
     pub fn journal_path(&self) -> PathBuf {
         self.path.join(JOURNAL)
+    }
+
+    /// The directory of the carriers' files. It exists only once something was carried.
+    #[must_use]
+    pub fn carrier_path(&self) -> PathBuf {
+        self.path.join(CARRIER)
     }
 
     /// Opens the journal on its own thread.

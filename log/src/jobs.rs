@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use crate::batch::Batch;
 use crate::epochs::EpochHistory;
 use crate::epochs_file::{EpochsExtension, EpochsFile};
 use crate::error::is_disk_full;
@@ -32,6 +33,18 @@ pub struct SyncJob {
     /// Set when a segment was created since the last sync.
     pub(crate) dir: Option<(Arc<dyn Storage>, PathBuf)>,
     pub(crate) epochs: Option<(Arc<EpochsFile>, EpochsExtension)>,
+    /// All that the job is to make durable, if a carrier may do it.
+    pub(crate) small: Option<SmallAppend>,
+}
+
+/// Batches that continue what is durable, few enough to be carried.
+#[derive(Debug)]
+pub(crate) struct SmallAppend {
+    pub(crate) base: u64,
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) size: usize,
+    /// Nobody else has a copy of them.
+    pub(crate) is_sole: bool,
 }
 
 /// What became of a [`SyncJob`].
@@ -40,6 +53,8 @@ pub struct SyncJob {
 pub struct SyncDone {
     pub(crate) id: u64,
     pub(crate) end: u64,
+    /// A [carrier](crate::carrier) holds it; the segments are not synced.
+    pub(crate) is_carried: bool,
     pub(crate) result: LogResult<()>,
 }
 
@@ -51,7 +66,34 @@ impl SyncJob {
 
     /// Syncs. A failure is final and is never tried again.
     pub fn run(self) -> SyncDone {
-        SyncDone { id: self.id, end: self.end, result: self.sync() }
+        SyncDone { id: self.id, end: self.end, is_carried: false, result: self.sync() }
+    }
+
+    /// Whether a [carrier](crate::carrier) may do it instead.
+    pub fn is_carriable(&self) -> bool {
+        self.small.is_some()
+    }
+
+    /// Whether a carrier may do it, and nobody else has a copy of what it makes durable.
+    pub fn is_sole_copy(&self) -> bool {
+        self.small.as_ref().is_some_and(|small| small.is_sole)
+    }
+
+    /// Says that nobody else has a copy of what it makes durable.
+    pub fn as_sole_copy(mut self) -> SyncJob {
+        self.small.iter_mut().for_each(|small| small.is_sole = true);
+        self
+    }
+
+    /// The same without a carrier.
+    pub fn uncarried(mut self) -> SyncJob {
+        self.small = None;
+        self
+    }
+
+    /// What a carrier has done.
+    pub(crate) fn carried(self) -> SyncDone {
+        SyncDone { id: self.id, end: self.end, is_carried: true, result: Ok(()) }
     }
 
     fn sync(&self) -> LogResult<()> {
@@ -83,6 +125,13 @@ impl fmt::Debug for SyncJob {
     }
 }
 
+impl BackgroundDone {
+    /// Whether it was asked for by [`Log::want_settled`](crate::Log::want_settled).
+    pub fn is_settle(&self) -> bool {
+        self.kind == WorkKind::Settle
+    }
+}
+
 impl SyncDone {
     /// Whether the sync succeeded.
     pub fn is_ok(&self) -> bool {
@@ -110,6 +159,8 @@ pub(crate) const DELETED_EXTENSION: &str = "log.deleted";
 pub(crate) type Fence = Mutex<u64>;
 
 pub(crate) enum Work {
+    /// Sync what was only carried, in the segments.
+    Settle { segments: Vec<Arc<Segment>> },
     /// Zero-fill a segment ahead of the writer.
     Prepare { segment: Arc<Segment>, target: u64 },
     /// Store the full blocks of an index.
@@ -137,6 +188,7 @@ pub(crate) enum Work {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WorkKind {
+    Settle,
     Prepare,
     StoreIndex,
     Seal,
@@ -154,6 +206,7 @@ impl fmt::Debug for BackgroundJob {
 impl Work {
     pub(crate) fn kind(&self) -> WorkKind {
         match self {
+            Self::Settle { .. } => WorkKind::Settle,
             Self::Prepare { .. } => WorkKind::Prepare,
             Self::StoreIndex { .. } => WorkKind::StoreIndex,
             Self::Seal { .. } => WorkKind::Seal,
@@ -169,6 +222,7 @@ impl BackgroundJob {
     pub fn run(self) -> BackgroundDone {
         let kind = self.0.kind();
         let result = match self.0 {
+            Work::Settle { segments } => settle(&segments),
             Work::Prepare { segment, target } => {
                 segment.prepare(target).map_err(|e| failed(e, segment.path()))
             }
@@ -190,6 +244,10 @@ impl BackgroundJob {
         };
         BackgroundDone { kind, result }
     }
+}
+
+fn settle(segments: &[Arc<Segment>]) -> LogResult<()> {
+    segments.iter().try_for_each(|it| it.sync().map_err(LogError::io(it.path())))
 }
 
 fn store_index(segment: &Segment, fence: &Fence, generation: u64) -> LogResult<()> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! data_dir    whose directory it is, its lock, its partitions
+//! carrier     small appends of many logs, one sync for all of them
 //! journal     vows and durability marks of all partitions, one sync for many
 //! log         one partition: segments of record batches, indexes, producers, recovery
 //! view        what readers of a log share, without its owner
@@ -12,13 +13,15 @@
 //! Nothing here knows of Paxos, of requests or of an async runtime. The caller brings those
 //! together and owes this package three things:
 //!
-//! 1. A log's `durable_end` moves only with a finished sync job, and only then is a durability mark
-//!    given to the journal. Before a truncation cuts synced entries, the lower mark is durable.
+//! 1. A log's `durable_end` moves only with a finished sync job, or one that a carrier has done.
+//!    Only when the log's own files are synced is a durability mark given to the journal. Before a
+//!    truncation cuts synced entries, the lower mark is durable, and what was carried is void.
 //! 2. After a failed write or sync of anything, the data directory is marked suspect and the
 //!    process ends. A full disk is not such a failure: refuse appends, keep serving.
 //! 3. What may block runs on the threads of `sync`, and so do reads that are not resident.
 
 pub mod batch;
+pub mod carrier;
 pub mod check;
 pub mod config;
 mod cut;
@@ -51,11 +54,13 @@ mod snapshots;
 mod start;
 pub mod storage;
 pub mod sync;
+mod unsynced;
 mod upkeep;
 pub mod view;
 mod walk;
 
 pub use crate::batch::{Batch, BatchError, BatchHeader};
+pub use crate::carrier::{Carrier, CarrierError};
 pub use crate::config::LogConfig;
 pub use crate::data_dir::{ClaimedDir, ClusterClaim, DataDir, DataDirError};
 pub use crate::epochs::{EpochHistory, EpochStart};

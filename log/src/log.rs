@@ -2,13 +2,17 @@
 //!
 //! # Pointers
 //!
-//! `start ≤ durable_end ≤ end`, all offsets, checked after every step:
+//! `start ≤ settled_end ≤ durable_end ≤ end`, all offsets, checked after every step:
 //!
 //! | pointer | meaning | moves |
 //! |---|---|---|
 //! | start | first offset that is still held | up: trim, retention, restart |
+//! | settled end | first offset not known to be synced in the segments | up: a sync of them; down: truncate |
 //! | durable end | first offset not known to be synced | up: a sync that returned Ok; down: truncate |
 //! | end | first offset not appended | up: append; down: truncate |
+//!
+//! What lies between the settled and the durable end is held by a [carrier](crate::carrier), which
+//! brings it back to the segments at the next start. Without one the two are the same.
 //!
 //! # The owner's duties
 //!
@@ -16,7 +20,7 @@
 //! 1. polls [`Log::poll_sync`] and runs the job on a thread that may block, hands the result to
 //!    [`Log::handle_synced`], and ends the process if that reports a failure;
 //! 2. does the same with [`Log::poll_background`] and [`Log::handle_background`];
-//! 3. notes the durable end in the journal as the partition's mark, and passes the last mark to
+//! 3. notes the settled end in the journal as the partition's mark, and passes the last mark to
 //!    [`Log::open`];
 //! 4. makes a *lower* mark durable before it truncates below the last one, since whatever is
 //!    missing below the mark after a crash is taken for corruption, never for a truncation;
@@ -40,6 +44,7 @@ use crate::segment::Segment;
 use crate::snapshots::Snapshots;
 use crate::start::StartFile;
 use crate::storage::Storage;
+use crate::unsynced::Unsynced;
 use crate::upkeep::Upkeep;
 use crate::view::{LogView, Shared};
 
@@ -52,7 +57,12 @@ pub struct Log {
     pub(crate) shared: Arc<Shared>,
     /// The last segment of the shared list.
     pub(crate) active: Arc<Segment>,
+    pub(crate) settled_end: u64,
     pub(crate) durable_end: u64,
+    /// The durable end when a carrier last moved it.
+    pub(crate) carried_end: u64,
+    /// What was appended since the last sync was polled.
+    pub(crate) unsynced: Unsynced,
     /// Sealed segments that no sync has covered yet, oldest first.
     pub(crate) rolled: Vec<Arc<Segment>>,
     /// A name in the directory is not durable yet.
@@ -143,6 +153,18 @@ impl Log {
         self.durable_end
     }
 
+    /// First offset that is not known to be on the device in the log's own files: up to here its
+    /// mark in the journal may go.
+    pub fn settled_end(&self) -> u64 {
+        self.settled_end
+    }
+
+    /// The durable end when a carrier last moved it; 0 before. Up to here a carrier vouches for
+    /// the log, or has done so until the log was settled.
+    pub fn carried_end(&self) -> u64 {
+        self.carried_end
+    }
+
     /// Acknowledged offsets at the log's end that could not be read when it was opened. While there
     /// are any, [`Log::append`] refuses; [`Log::truncate`] to their start gives them up, after
     /// which they can be appended anew from a peer.
@@ -217,6 +239,7 @@ impl Log {
         for part in parts {
             self.publish(part, batches);
         }
+        self.unsynced.note(batches, self.config.carry_max_size);
         self.check();
         Ok(())
     }
@@ -226,9 +249,15 @@ impl Log {
         if self.poisoned || self.sync.is_some() || self.durable_end == self.end() {
             return None;
         }
+        Some(self.begin_sync())
+    }
+
+    fn begin_sync(&mut self) -> SyncJob {
         let id = self.next_sync_id;
         self.next_sync_id += 1;
         self.upkeep.note_sync();
+        let end = self.end();
+        let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::from(end));
         let mut segments = self.rolled.clone();
         segments.push(self.active.clone());
         let epoch_count = self.epochs.entries().len();
@@ -239,8 +268,11 @@ impl Log {
         let changed = std::mem::take(&mut self.dir_changed);
         let dir = changed.then(|| (self.storage.clone(), self.dir.clone()));
         let sealed = self.rolled.clone();
+        let is_simple =
+            segments.len() == 1 && dir.is_none() && epochs.is_none() && !self.sync_before_append;
+        let small = unsynced.into_small(self.durable_end).filter(|_| is_simple);
         self.sync = Some(SyncInFlight { id, sealed, epoch_count, void: false });
-        Some(SyncJob { id, end: self.end(), segments, dir, epochs })
+        SyncJob { id, end, segments, dir, epochs, small }
     }
 
     /// Takes in what a sync did. Returns the durable end.
@@ -260,7 +292,17 @@ impl Log {
             return Err(error);
         }
         self.refuse_if_poisoned()?;
-        if !in_flight.void {
+        if in_flight.void {
+            self.check();
+            return Ok(self.durable_end);
+        }
+        assert!(done.end >= self.durable_end && done.end <= self.end(), "a sync goes forward");
+        self.durable_end = done.end;
+        self.upkeep.note_carried(done.is_carried);
+        if done.is_carried {
+            self.carried_end = done.end;
+        } else {
+            self.settled_end = done.end;
             self.sync_before_append = false;
             self.stored_epoch_count = self.stored_epoch_count.max(in_flight.epoch_count);
             self.rolled.retain(|rolled| {
@@ -270,11 +312,20 @@ impl Log {
                 }
                 !synced
             });
-            assert!(done.end >= self.durable_end && done.end <= self.end(), "a sync goes forward");
-            self.durable_end = done.end;
         }
         self.check();
         Ok(self.durable_end)
+    }
+
+    /// Makes everything durable in the log's own files, on this thread. A sync that is out comes
+    /// to nothing.
+    ///
+    /// # Errors
+    /// As [`Log::handle_synced`].
+    pub fn settle(&mut self) -> LogResult<u64> {
+        self.refuse_if_poisoned()?;
+        self.sync_all()?;
+        Ok(self.settled_end)
     }
 
     /// Makes everything durable, stores what shortens the next start, and gives the log up. Jobs
@@ -301,23 +352,22 @@ impl Log {
 
     /// Asserts what must always hold.
     pub(crate) fn check(&self) {
-        assert!(self.start() <= self.durable_end, "start is durable");
+        assert!(self.start() <= self.settled_end, "start is settled");
+        assert!(self.settled_end <= self.durable_end, "settled is durable");
         assert!(self.durable_end <= self.end(), "durable is appended");
         assert!(self.stored_epoch_count <= self.epochs.entries().len(), "stored is known");
     }
 
     /// Syncs everything on this thread.
     pub(crate) fn sync_all(&mut self) -> LogResult<()> {
-        if self.durable_end == self.end() && self.rolled.is_empty() && !self.dir_changed {
+        if self.settled_end == self.end() {
             return Ok(());
         }
         let in_flight = self.sync.take();
         // What the job that is out was to make durable may not be so yet.
         self.dir_changed |= in_flight.is_some();
-        if let Some(job) = self.poll_sync() {
-            let done = job.run();
-            self.handle_synced(done)?;
-        }
+        let job = self.begin_sync();
+        self.handle_synced(job.run())?;
         self.sync = in_flight.map(|s| SyncInFlight { void: true, ..s });
         Ok(())
     }

@@ -16,10 +16,14 @@ pub enum PlantedBug {
     DirectoryNotSynced,
     /// A sync that failed is tried again and believed.
     SyncRetried,
+    /// What was carried of a log is not made void before the log is cut.
+    VoidNotWritten,
+    /// A carrier's file is used again before the logs of what it holds are settled.
+    CarrierReusedEarly,
 }
 
 impl PlantedBug {
-    /// Every bug there is.
+    /// Every bug that a run of the simulator can show.
     pub const ALL: [PlantedBug; 5] = [
         PlantedBug::DedupForgotten,
         PlantedBug::TornTailBelowMark,

@@ -31,6 +31,7 @@ use crate::segment::{LOG_SUFFIX, Segment, parse_file_name};
 use crate::snapshots::{SNAPSHOT_SUFFIX, Snapshots};
 use crate::start::StartFile;
 use crate::storage::{EntryKind, Storage};
+use crate::unsynced::Unsynced;
 use crate::upkeep::Upkeep;
 use crate::view::Shared;
 use crate::walk::{Frame, Walker};
@@ -137,7 +138,10 @@ pub(crate) fn open(
         storage: storage.clone(),
         config,
         active,
+        settled_end: durable_end,
         durable_end,
+        carried_end: 0,
+        unsynced: Unsynced::from(end),
         rolled: Vec::new(),
         dir_changed: true,
         sync: None,

@@ -9,7 +9,7 @@ use crate::segment::Segment;
 impl Log {
     /// Drops the oldest segments that `retention_ms` or `retention_size` no longer asks for, and
     /// returns the new start if it moved. Only what lies below `upto`, the decided end, and is
-    /// durable is dropped. `now_ms` is wall time.
+    /// settled is dropped. `now_ms` is wall time.
     ///
     /// A segment's age is that of its greatest timestamp. The active segment is rolled first if all
     /// of it is too old. Files are removed in the background.
@@ -18,7 +18,7 @@ impl Log {
     /// [`LogError::Io`] poisons the log. A full disk is no error.
     pub fn retain(&mut self, now_ms: i64, upto: u64) -> LogResult<Option<u64>> {
         self.refuse_if_poisoned()?;
-        let limit = upto.min(self.durable_end);
+        let limit = upto.min(self.settled_end);
         let segments = self.shared.segments();
         let expired = segments
             .iter()
@@ -59,7 +59,7 @@ impl Log {
     /// Begins a new, empty active segment. The old one is wholly durable.
     fn roll(&mut self) -> LogResult<()> {
         assert!(self.active.size() > 0, "an empty segment is not rolled");
-        assert!(self.durable_end == self.end(), "what is rolled here is durable");
+        assert!(self.settled_end == self.end(), "what is rolled here is durable");
         let interval = self.config.index_interval_size.get();
         let created = Segment::create(&self.storage, &self.dir, self.end(), interval);
         let segment = match created {

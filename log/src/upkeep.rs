@@ -42,6 +42,11 @@ pub(crate) struct Upkeep {
     disk_full: bool,
     appended_since_snapshot: u64,
     snapshot_wanted: bool,
+    /// The last sync was a carrier's.
+    carried: bool,
+    settle_wanted: bool,
+    /// Up to where the settling under way reaches, unless a cut came in between.
+    settle_end: Option<u64>,
 }
 
 impl Default for Upkeep {
@@ -59,6 +64,9 @@ impl Default for Upkeep {
             disk_full: false,
             appended_since_snapshot: 0,
             snapshot_wanted: false,
+            carried: false,
+            settle_wanted: false,
+            settle_end: None,
         }
     }
 }
@@ -88,6 +96,17 @@ impl Upkeep {
         self.sync_size = (3 * self.sync_size + std::mem::take(&mut self.unsynced_size)) / 4;
     }
 
+    /// A sync is done.
+    pub(crate) fn note_carried(&mut self, carried: bool) {
+        self.carried = carried;
+    }
+
+    /// A cut changed what the settling under way means.
+    pub(crate) fn forget_settle(&mut self) {
+        self.settle_wanted = false;
+        self.settle_end = None;
+    }
+
     /// An append reserved space; `late` if the background had not prepared it in time.
     pub(crate) fn note_reserve(&mut self, late: bool) {
         self.prepared_since_tick |= late;
@@ -110,7 +129,8 @@ impl Log {
             return None;
         }
         let work = self
-            .next_removal()
+            .next_settle()
+            .or_else(|| self.next_removal())
             .or_else(|| self.next_preparation())
             .or_else(|| self.next_index_store())
             .or_else(|| self.next_seal())
@@ -132,6 +152,12 @@ impl Log {
             self.upkeep.in_flight.swap_remove(at);
         }
         match done.result {
+            Ok(()) if done.kind == WorkKind::Settle => {
+                let end = self.upkeep.settle_end.take().unwrap_or(0);
+                self.settled_end = self.settled_end.max(end);
+                self.check();
+                Ok(())
+            }
             Ok(()) => Ok(()),
             Err(LogError::DiskFull { .. }) => {
                 self.upkeep.disk_full = true;
@@ -190,6 +216,26 @@ impl Log {
         self.upkeep.scrub.is_some()
     }
 
+    /// Asks for a sync, as a background job, of what was only carried.
+    pub fn want_settled(&mut self) {
+        self.upkeep.settle_wanted = true;
+    }
+
+    /// What is durable lies in segments whose names and epochs are durable, too.
+    fn next_settle(&mut self) -> Option<Work> {
+        if !self.upkeep.settle_wanted || !self.upkeep.is_idle(WorkKind::Settle) {
+            return None;
+        }
+        self.upkeep.settle_wanted = false;
+        if self.settled_end == self.durable_end {
+            return None;
+        }
+        self.upkeep.settle_end = Some(self.durable_end);
+        let mut segments = self.rolled.clone();
+        segments.push(self.active.clone());
+        Some(Work::Settle { segments })
+    }
+
     fn next_scrub(&mut self) -> Option<Work> {
         if !self.upkeep.is_idle(WorkKind::Scrub) {
             return None;
@@ -222,7 +268,12 @@ impl Log {
         let size = self.active.size();
         let upkeep = &mut self.upkeep;
         let bulk = upkeep.sync_size >= BULK_SYNC_SIZE;
-        if size == 0 || bulk || upkeep.disk_full || !upkeep.is_idle(WorkKind::Prepare) {
+        if size == 0
+            || bulk
+            || upkeep.carried
+            || upkeep.disk_full
+            || !upkeep.is_idle(WorkKind::Prepare)
+        {
             return None;
         }
         let step = u64::from(upkeep.step);

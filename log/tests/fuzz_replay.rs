@@ -69,6 +69,23 @@ fn journals() {
 }
 
 #[test]
+fn carriers() {
+    let (mut replayed, mut refused) = (0, 0);
+    for (number, content) in corpus("carrier").into_iter().enumerate() {
+        assert!(checks::carrier(&content), "the corpus is sound");
+        for seed in 0..3000 {
+            let mut changed = content.clone();
+            Choices(seed << 8 | number as u64).change(&mut changed);
+            match checks::carrier(&changed) {
+                true => replayed += 1,
+                false => refused += 1,
+            }
+        }
+    }
+    assert!(replayed > 100 && refused > 100, "{replayed} replayed, {refused} refused: blunt");
+}
+
+#[test]
 fn batches() {
     for (number, content) in corpus("batch").into_iter().enumerate() {
         checks::batch(&content);

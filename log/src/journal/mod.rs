@@ -28,5 +28,6 @@ pub use self::error::{JournalError, JournalOpenError};
 pub use self::group::{Journal, JournalConfig, JournalDone, OpenedJournal};
 pub use self::queue::{JournalQueue, Submission};
 pub use self::record::{Ballot, JournalRecord, Vow};
+pub(crate) use self::record::{take, take_key, take_u32, take_u64};
 pub use self::state::PartitionDurable;
 pub use self::store::{JournalReport, JournalStore};

@@ -138,21 +138,21 @@ impl JournalRecord {
     }
 }
 
-pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+pub(crate) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (first, rest) = bytes.split_first_chunk::<N>()?;
     *bytes = rest;
     Some(*first)
 }
 
-pub(super) fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
+pub(crate) fn take_u32(bytes: &mut &[u8]) -> Option<u32> {
     take(bytes).map(u32::from_le_bytes)
 }
 
-pub(super) fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
     take(bytes).map(u64::from_le_bytes)
 }
 
-fn take_key(bytes: &mut &[u8]) -> Option<PartitionKey> {
+pub(crate) fn take_key(bytes: &mut &[u8]) -> Option<PartitionKey> {
     Some(PartitionKey { topic: take(bytes)?, partition: take_u32(bytes)? })
 }
 

@@ -135,6 +135,12 @@ impl MemoryStorage {
         self.world().operation_count
     }
 
+    /// Whether it does anything at all: not between [`Fault::PowerOff`] and the end of the process.
+    #[must_use]
+    pub fn is_powered(&self) -> bool {
+        self.world().powered
+    }
+
     /// Limits the sum of all file lengths; `None` is no limit.
     pub fn set_capacity(&self, capacity: Option<u64>) {
         self.world().capacity = capacity;
