@@ -41,6 +41,10 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Syncs that take no longer may be done on a shard's own thread.
 pub(crate) const QUICK_SYNC: Duration = Duration::from_micros(300);
 
+/// Most bytes of batches that a sync may leave to the shard's carrier, where they are written a
+/// second time.
+pub(crate) const CARRY_MAX_SIZE: u32 = 16 << 10;
+
 /// A shard's tick: what the replicas of the metadata group count in.
 pub(crate) const REPLICA_TICK: Duration = Duration::from_millis(50);
 

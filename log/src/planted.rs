@@ -23,13 +23,15 @@ pub enum PlantedBug {
 }
 
 impl PlantedBug {
-    /// Every bug that a run of the simulator can show.
-    pub const ALL: [PlantedBug; 5] = [
+    /// Every bug there is.
+    pub const ALL: [PlantedBug; 7] = [
         PlantedBug::DedupForgotten,
         PlantedBug::TornTailBelowMark,
         PlantedBug::CutNotZeroed,
         PlantedBug::DirectoryNotSynced,
         PlantedBug::SyncRetried,
+        PlantedBug::VoidNotWritten,
+        PlantedBug::CarrierReusedEarly,
     ];
 }
 

@@ -96,6 +96,8 @@ pub struct Storage {
     pub retention_check_interval: Duration,
     /// Threads that sync files.
     pub sync_threads: usize,
+    /// Size of each of the two files per shard in which small appends are carried; 0: none are.
+    pub carrier_size: ByteSize,
 }
 
 /// What is logged, and how.
@@ -152,7 +154,11 @@ impl Default for Limits {
 
 impl Default for Storage {
     fn default() -> Storage {
-        Storage { retention_check_interval: Duration::from_secs(5 * 60), sync_threads: 4 }
+        Storage {
+            retention_check_interval: Duration::from_secs(5 * 60),
+            sync_threads: 4,
+            carrier_size: ByteSize(0),
+        }
     }
 }
 

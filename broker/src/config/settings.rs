@@ -188,6 +188,11 @@ pub(super) static SETTINGS: &[Setting] = &[
     ),
     setting!(storage.sync_threads, 1..=256, "Threads that sync files."),
     setting!(
+        storage.carrier_size,
+        ByteSize(0)..=ByteSize(GIB),
+        "Size of each of a shard's two files of small appends, which share a sync. 0: no such files."
+    ),
+    setting!(
         groups.offsets_partitions,
         1..=10_000,
         "Partitions of __consumer_offsets when it is created; groups are spread over them."

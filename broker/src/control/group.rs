@@ -269,8 +269,8 @@ impl Group {
     }
 
     /// Closes the metadata log.
-    pub(crate) fn close(self) -> Log {
-        self.partition.close()
+    pub(crate) fn stop(self) -> Result<Option<(PartitionKey, u64)>, LogError> {
+        self.partition.stop()
     }
 
     // ---- the turn ----------------------------------------------------------------------------

@@ -181,9 +181,13 @@ impl Control {
     }
 
     /// Closes the metadata log.
-    pub(crate) fn close(self) {
-        if let Err(error) = self.group.close().close() {
-            tracing::warn!(%error, "the metadata log was not closed cleanly");
+    pub(crate) fn close(self) -> Option<(PartitionKey, u64)> {
+        match self.group.stop() {
+            Ok(mark) => mark,
+            Err(error) => {
+                tracing::warn!(%error, "the metadata log was not closed cleanly");
+                None
+            }
         }
     }
 }

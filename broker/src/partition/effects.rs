@@ -17,6 +17,8 @@ pub(crate) struct Effects {
     pub(crate) lazy_marks: Vec<(PartitionKey, u64)>,
     /// Syncs to start.
     pub(crate) syncs: Vec<(PartitionKey, SyncJob)>,
+    /// Partitions of which nothing that was carried before is to come back.
+    pub(crate) voids: Vec<PartitionKey>,
     /// Upkeep to do where it does not block.
     pub(crate) background: Vec<(PartitionKey, BackgroundJob)>,
     /// To be sent; everything that they wait for is durable.

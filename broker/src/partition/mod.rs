@@ -50,11 +50,11 @@ use in_sync::InSync;
 use payload::InHand;
 use produce::Waiting;
 pub(crate) use status::ReplicaStatus;
-use storing::Mark;
+use storing::{Mark, WaitingCut};
 pub(crate) use upkeep::{first_batch_base, log_config, replica_config};
 pub(crate) use view::PartitionView;
 pub(crate) use waiters::Registration;
-use writes::{Cut, WriteStream};
+use writes::WriteStream;
 
 /// When a write to the log counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +96,10 @@ pub(crate) struct Partition {
     writes: WriteStream,
     marks: Marks,
     mark: Mark,
-    /// The cut that waits for its lower mark.
-    cut: Option<Cut>,
+    /// The cut that waits.
+    cut: Option<WaitingCut>,
+    /// A carrier may hold something of the log.
+    may_be_carried: bool,
     /// What the journal holds for sure.
     vow: Option<Vow>,
     /// From here on the log cannot be read; to be cut before anything is written to it.
@@ -149,6 +151,7 @@ impl Partition {
             marks,
             mark: Mark::new(replica.faulty_end().map_or(durable_end, |end| end.max(durable_end))),
             cut: None,
+            may_be_carried: false,
             vow: (vow != Vow::default()).then_some(vow),
             unreadable_from: (!readable).then_some(replica.log_end()),
             written_ahead: None,
@@ -282,6 +285,8 @@ impl Partition {
             self.replica.handle_tick();
             self.step(effects)?;
             self.watch_followers();
+        } else {
+            self.settle_ended(effects)?;
         }
         self.check_appointment(effects);
         Ok(())
@@ -309,7 +314,7 @@ impl Partition {
         if self.ended.is_some() {
             return;
         }
-        if let Some(job) = self.log.poll_sync() {
+        if let Some(job) = self.poll_sync() {
             effects.syncs.push((self.key, job));
             self.jobs_out += 1;
         }
@@ -345,7 +350,10 @@ impl Partition {
     /// with. The owner drops this one and opens the log anew.
     pub(crate) fn poll_ended(&self) -> Option<Ended> {
         let reason = self.ended.clone()?;
-        let quiet = self.jobs_out == 0 && self.cut.is_none() && !self.writes.has_vow_under_way();
+        let quiet = self.jobs_out == 0
+            && self.cut.is_none()
+            && self.is_settled()
+            && !self.writes.has_vow_under_way();
         quiet.then(|| {
             let journaled = PartitionDurable { vow: self.vow, mark: self.mark(), start: 0 };
             let corrupt = self.log.corrupt().iter().chain(&self.corrupt).cloned().collect();

@@ -1,8 +1,9 @@
 //! Making a replica's writes durable: starting them in order, marks, cuts.
 
 use synod_log::LogError;
-use synod_log::jobs::{BackgroundDone, SyncDone};
+use synod_log::jobs::{BackgroundDone, SyncDone, SyncJob};
 use synod_log::journal::{JournalRecord, Vow};
+use synod_log::key::PartitionKey;
 
 use super::writes::{Cut, Write};
 use super::{Effects, EndReason, Marks, Partition, PartitionError};
@@ -29,11 +30,31 @@ impl Mark {
     }
 }
 
+/// A cut that cannot be done yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitingCut {
+    cut: Cut,
+    waits_for: Wait,
+}
+
+/// What a cut waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The mark that allows it.
+    Mark,
+    /// The same; then nothing that was carried may come back.
+    MarkThenVoid,
+    Void,
+}
+
 impl Partition {
-    /// How far the log as it is now is durable, by the rule that holds for this replica.
+    /// How far the log as it is now is durable, by the rule that holds for this replica. Without a
+    /// mark a carrier vouches for what it holds, and for all before.
     pub(super) fn synced_end(&self) -> u64 {
         match self.marks {
-            Marks::BeforeAnswers => self.log.durable_end().min(self.mark.durable),
+            Marks::BeforeAnswers => {
+                self.log.durable_end().min(self.mark.durable).max(self.log.carried_end())
+            }
             Marks::Lazy => self.log.durable_end(),
         }
     }
@@ -53,9 +74,9 @@ impl Partition {
         self.step(effects)
     }
 
-    /// Has the journal note how far the log is synced, if that is news.
+    /// Has the journal note how far the log's own files are synced, if that is news.
     fn raise_mark(&mut self, effects: &mut Effects) {
-        let durable_end = self.log.durable_end();
+        let durable_end = self.log.settled_end();
         if durable_end <= self.mark.wanted || self.cut.is_some() || self.ended.is_some() {
             return;
         }
@@ -82,19 +103,49 @@ impl Partition {
                 self.vow = Some(*vow);
                 self.writes.vow_durable();
             }
-            JournalRecord::Mark { durable_end, .. } => self.mark_durable(*durable_end)?,
+            JournalRecord::Mark { durable_end, .. } => self.mark_durable(*durable_end, effects)?,
             other => unreachable!("no partition journals {other:?}"),
         }
         self.step(effects)
     }
 
-    fn mark_durable(&mut self, durable_end: u64) -> Result<(), PartitionError> {
+    fn mark_durable(
+        &mut self,
+        durable_end: u64,
+        effects: &mut Effects,
+    ) -> Result<(), PartitionError> {
         self.mark.durable = durable_end;
-        match self.cut {
-            Some(cut) if durable_end <= self.mark.wanted => {
-                self.cut = None;
-                if self.ended.is_none() { self.cut_log(cut) } else { Ok(()) }
+        match &mut self.cut {
+            Some(WaitingCut { waits_for, .. }) if durable_end == self.mark.wanted => {
+                match waits_for {
+                    Wait::Mark => self.end_wait(),
+                    Wait::MarkThenVoid => {
+                        *waits_for = Wait::Void;
+                        effects.voids.push(self.key);
+                        Ok(())
+                    }
+                    Wait::Void => Ok(()),
+                }
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the news that nothing that was carried of the log before comes back any more.
+    ///
+    /// # Errors
+    /// As [`Partition::handle_synced`].
+    pub(crate) fn handle_voided(&mut self, effects: &mut Effects) -> Result<(), PartitionError> {
+        self.may_be_carried = false;
+        if self.cut.is_some_and(|waiting| waiting.waits_for == Wait::Void) {
+            self.end_wait()?;
+        }
+        self.step(effects)
+    }
+
+    fn end_wait(&mut self) -> Result<(), PartitionError> {
+        match self.cut.take() {
+            Some(WaitingCut { cut, .. }) if self.ended.is_none() => self.cut_log(cut),
             _ => Ok(()),
         }
     }
@@ -109,7 +160,11 @@ impl Partition {
         effects: &mut Effects,
     ) -> Result<(), PartitionError> {
         self.jobs_out -= 1;
+        let is_settle = done.is_settle();
         self.log.handle_background(done)?;
+        if is_settle {
+            self.raise_mark(effects);
+        }
         if self.is_damaged_anew() && self.has_peers() {
             self.end(EndReason::Corrupt);
         }
@@ -146,20 +201,53 @@ impl Partition {
     /// Cuts at once where the journal's mark allows it, else has the mark lowered first: what is
     /// missing below a mark after a crash would be taken for corruption.
     fn begin_cut(&mut self, cut: Cut, effects: &mut Effects) -> Result<(), PartitionError> {
+        if self.may_be_carried {
+            return self.begin_cut_of_carried(cut, effects);
+        }
         match cut {
             Cut::Truncate { end }
                 if end < self.mark.wanted && !is_planted(PlantedBug::MarkNotLowered) =>
             {
-                effects.lazy_marks.retain(|(key, _)| *key != self.key);
-                effects.journal.push(JournalRecord::Mark { key: self.key, durable_end: end });
-                self.mark.wanted = end;
-                self.cut = Some(cut);
+                self.set_mark(end, effects);
+                self.cut = Some(WaitingCut { cut, waits_for: Wait::Mark });
                 Ok(())
             }
             // A restart does not lower the mark: until the truncation that follows it where it is
             // needed, what the mark tells of counts as faulty.
             _ => self.cut_log(cut),
         }
+    }
+
+    /// What a carrier holds of the log would come back with the next start. So the log's own files
+    /// take all of it over first, and vouch for what stays of it; then it is made void.
+    fn begin_cut_of_carried(
+        &mut self,
+        cut: Cut,
+        effects: &mut Effects,
+    ) -> Result<(), PartitionError> {
+        let settled_end = self.log.settle()?;
+        let waits_for = match cut {
+            Cut::Truncate { .. } if is_planted(PlantedBug::MarkNotLowered) => {
+                effects.voids.push(self.key);
+                Wait::Void
+            }
+            Cut::Truncate { end } => {
+                self.set_mark(end.min(settled_end), effects);
+                Wait::MarkThenVoid
+            }
+            Cut::Restart { .. } => {
+                self.set_mark(self.mark.wanted.max(settled_end), effects);
+                Wait::MarkThenVoid
+            }
+        };
+        self.cut = Some(WaitingCut { cut, waits_for });
+        Ok(())
+    }
+
+    fn set_mark(&mut self, durable_end: u64, effects: &mut Effects) {
+        effects.lazy_marks.retain(|(key, _)| *key != self.key);
+        effects.journal.push(JournalRecord::Mark { key: self.key, durable_end });
+        self.mark.wanted = durable_end;
     }
 
     fn cut_log(&mut self, cut: Cut) -> Result<(), PartitionError> {
@@ -221,5 +309,60 @@ impl Partition {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    // ---- carriers ----------------------------------------------------------------------------
+
+    /// Says whether a carrier may hold something of the log.
+    pub(crate) fn set_may_be_carried(&mut self, may_be_carried: bool) {
+        self.may_be_carried = may_be_carried;
+    }
+
+    /// The next sync, which a carrier may do if the log's mark is where its settled end is: what a
+    /// start brings back lies beyond the mark.
+    pub(super) fn poll_sync(&mut self) -> Option<SyncJob> {
+        let job = self.log.poll_sync()?;
+        if self.mark.wanted > self.log.settled_end() || self.cut.is_some() {
+            return Some(job.uncarried());
+        }
+        self.may_be_carried |= job.is_carriable();
+        Some(if self.marks == Marks::BeforeAnswers { job.as_sole_copy() } else { job })
+    }
+
+    /// Has the log's own files synced up to `end` in the background, as far as it is durable. True
+    /// if nothing is left to be done.
+    pub(crate) fn settle_log(&mut self, end: u64, effects: &mut Effects) -> bool {
+        let settled_end = self.log.settled_end();
+        if self.ended.is_some() || settled_end >= end || settled_end == self.log.durable_end() {
+            return true;
+        }
+        self.log.want_settled();
+        self.poll_jobs(effects);
+        false
+    }
+
+    /// The log of an incarnation that ended is opened anew while a carrier holds some of it. So its
+    /// own files take that over, and the mark tells of it.
+    pub(super) fn settle_ended(&mut self, effects: &mut Effects) -> Result<(), PartitionError> {
+        if self.cut.is_none() && !self.is_settled() {
+            let settled_end = self.log.settle()?;
+            self.set_mark(self.mark.wanted.max(settled_end), effects);
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.log.settled_end() >= self.log.durable_end()
+    }
+
+    /// Ends this incarnation with everything synced. The mark that is to be journaled then, if the
+    /// journal does not hold it.
+    ///
+    /// # Errors
+    /// A sync failed.
+    pub(crate) fn stop(self) -> Result<Option<(PartitionKey, u64)>, LogError> {
+        let (key, mark, is_cut) = (self.key, self.mark.wanted, self.cut.is_some());
+        let end = self.close().close()?;
+        Ok((end > mark && !is_cut).then_some((key, end)))
     }
 }

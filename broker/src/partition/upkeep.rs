@@ -8,7 +8,9 @@ use synod_paxos::{NodeId, ReplicaConfig};
 
 use super::{Effects, EndReason, Partition, PartitionError};
 use crate::config::Config;
-use crate::limits::{CHECK_QUORUM_TICKS, DATA_TICKS, PROBE_TICKS, REPLICA_TICK, RESEND_TICKS};
+use crate::limits::{
+    CARRY_MAX_SIZE, CHECK_QUORUM_TICKS, DATA_TICKS, PROBE_TICKS, REPLICA_TICK, RESEND_TICKS,
+};
 use crate::metadata::TopicConfig;
 use crate::shard::TrimError;
 
@@ -142,6 +144,7 @@ pub(crate) fn log_config(topic: &TopicConfig, broker: &Config) -> LogConfig {
         retention_size: topic.retention_size.filter(|_| topic.delete),
         index_interval_size: at_least_one(topic.index_interval_size),
         producer_expiration_ms: ms(broker.producer_id_expiration),
+        carry_max_size: if broker.storage.carrier_size.0 > 0 { CARRY_MAX_SIZE } else { 0 },
         ..LogConfig::default()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use synod_log::carrier::CarrierError;
 use synod_log::data_dir::DataDirError;
 use synod_log::journal::JournalOpenError;
 
@@ -40,6 +41,14 @@ pub enum ServeError {
         path: PathBuf,
         /// What is wrong.
         source: JournalOpenError,
+    },
+    /// What small appends were carried in cannot be used.
+    #[error("data directory {}: {source}", .path.display())]
+    Carrier {
+        /// The data directory.
+        path: PathBuf,
+        /// What is wrong.
+        source: CarrierError,
     },
     /// The metadata group's log cannot be used.
     #[error("data directory {}: the metadata log cannot be used: {reason}", .path.display())]

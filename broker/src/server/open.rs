@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use synod_log::LogConfig;
+use synod_log::carrier;
 use synod_log::data_dir::{ClaimedDir, ClusterClaim};
 use synod_log::identity::ClusterId;
 use synod_log::journal::JournalConfig;
@@ -33,12 +35,25 @@ pub(super) fn open_storage(
     let data_dir = Arc::new(data_dir);
     let metrics = metrics.clone();
     let counted = Box::new(move |took| metrics.journal_syncs.record(took));
-    let opened = data_dir
+    let mut opened = data_dir
         .open_journal(JournalConfig { on_sync: Some(counted), ..JournalConfig::default() })
         .map_err(|source| ServeError::Journal { path: config.data_dir.clone(), source })?;
+    let journal = |records| opened.journal.submit_and_wait(records);
+    let report =
+        carrier::replay(&data_dir, &mut opened.partitions, |_| LogConfig::default(), journal)
+            .map_err(|source| ServeError::Carrier { path: config.data_dir.clone(), source })?;
+    if report.replayed_count > 0 || report.lost_count > 0 {
+        tracing::info!(?report, "carried appends are back in their logs");
+    }
     let pool = Arc::new(SyncPool::spawn(config.storage.sync_threads)?);
     purge_deleted(&pool, &data_dir);
-    Ok(Storage { data_dir, journal: opened.journal, pool, recovered: Arc::new(opened.partitions) })
+    Ok(Storage {
+        data_dir,
+        journal: opened.journal,
+        pool,
+        recovered: Arc::new(opened.partitions),
+        carrier_salt: u128::from_be_bytes(random_id()?) as u64,
+    })
 }
 
 /// Opens the metadata group's replica.

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use synod_log::carrier::Carrier;
 use synod_log::data_dir::DataDir;
-use synod_log::journal::{Journal, JournalError, PartitionDurable};
+use synod_log::journal::{Journal, JournalError, JournalRecord, PartitionDurable};
 use synod_log::key::PartitionKey;
 use synod_log::sync::SyncPool;
 use synod_paxos::NodeId;
@@ -21,6 +22,7 @@ use super::ticks::Clock;
 use super::unwritten::Unwritten;
 use super::{ShardRequest, TrimError};
 use crate::broker::Broker;
+use crate::config::Config;
 use crate::control::{Control, METADATA_KEY};
 use crate::limits::{REPLICA_TICK, SHARD_TURN};
 use crate::metadata::ImageReader;
@@ -55,6 +57,16 @@ pub(crate) struct Storage {
     pub(crate) pool: Arc<SyncPool>,
     /// What the journal held of each partition when this start opened it.
     pub(crate) recovered: Arc<BTreeMap<PartitionKey, PartitionDurable>>,
+    /// Random: what an earlier start carried is not taken for this one's.
+    pub(crate) carrier_salt: u64,
+}
+
+impl Storage {
+    /// A shard's carrier, without files as yet.
+    fn new_carrier(&self, shard: usize, config: &Config) -> Carrier {
+        let (device, dir) = (self.data_dir.storage().clone(), self.data_dir.carrier_path());
+        Carrier::new(device, &dir, shard, self.carrier_salt, config.storage.carrier_size.0)
+    }
 }
 
 /// A single-threaded event loop over some of the partitions.
@@ -72,6 +84,7 @@ pub(crate) struct Shard {
     pub(super) control: Option<Control>,
     pub(super) effects: Effects,
     pub(super) syncs: Syncs,
+    pub(super) carrier: Carrier,
     /// Journal records that found the disk full.
     pub(super) unwritten: Unwritten,
     pub(super) clock: Clock,
@@ -81,6 +94,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(parts: ShardParts) -> Shard {
         let events = Arc::new(Events::default());
+        let carrier = parts.storage.new_carrier(parts.index, parts.broker.config());
         let reconciler = Reconciler::new(parts.index, parts.settled, events.clone());
         Shard {
             broker: parts.broker,
@@ -94,6 +108,7 @@ impl Shard {
             control: parts.control,
             effects: Effects::default(),
             syncs: Syncs::default(),
+            carrier,
             unwritten: Unwritten::default(),
             clock: Clock::new(parts.contacts),
             appeals: Appeals::new(events.clone()),
@@ -174,14 +189,19 @@ impl Shard {
     pub(super) fn handle_event(&mut self, event: Event) -> Result<(), PartitionError> {
         match event {
             Event::Synced(key, report) => {
-                self.syncs.note(report.took);
-                self.broker.metrics().syncs.record(report.took);
+                self.note_sync(report.took);
                 if let Some((partition, effects)) = self.partition(key) {
                     partition.handle_synced(report.result?, effects)?;
                 }
             }
+            Event::Carried(report) => self.handle_carried(report)?,
+            Event::Voided(key) => self.handle_voided(key)?,
+            Event::CarrierPrepared(prepared) => self.handle_prepared(prepared)?,
             Event::Journaled(records, Ok(())) => {
                 for record in &records {
+                    if let JournalRecord::Mark { key, durable_end } = record {
+                        self.carrier.note_mark(*key, *durable_end);
+                    }
                     let key = record.key();
                     if let Some((partition, effects)) = key.and_then(|key| self.partition(key)) {
                         partition.handle_journaled(record, effects)?;
@@ -195,14 +215,20 @@ impl Shard {
             }
             Event::Journaled(_, Err(error)) => return Err(error.into()),
             Event::Background(key, done) => {
+                let done = done?;
+                if done.is_settle() {
+                    self.carrier.handle_settled(key);
+                }
                 if let Some((partition, effects)) = self.partition(key) {
-                    partition.handle_background(done?, effects)?;
+                    partition.handle_background(done, effects)?;
                 }
             }
             Event::Opened(opened) => self.install(*opened)?,
             Event::MetadataOpened(result) => {
                 if let Some(control) = &mut self.control {
                     control.handle_reopened(*result)?;
+                    let may_be_carried = self.carrier.holds(METADATA_KEY);
+                    control.partition().set_may_be_carried(may_be_carried);
                 }
             }
             Event::GroupsLoaded(key, round, loaded) => self.groups_loaded(key, round, *loaded),
@@ -290,8 +316,10 @@ impl Shard {
 
     /// Sends the messages and starts the writes that this turn asked for.
     fn flush(&mut self) {
+        self.settle_carried();
         self.send_messages();
         self.start_syncs();
+        self.prepare_carrier();
         self.appeals.send(&self.broker, &mut self.effects.resignations);
         let effects = &mut self.effects;
         if !self.unwritten.is_empty() {
@@ -331,16 +359,19 @@ impl Shard {
         }
     }
 
-    /// Closes all partitions. What was appended stays as durable as it is; nobody was told more.
+    /// Closes all partitions. What was appended is synced, and the marks say so; nobody is told.
     fn stop(mut self, reply: oneshot::Sender<()>) {
+        let mut marks = Vec::new();
         for (key, partition) in self.partitions.drain() {
-            if let Err(error) = partition.close().close() {
-                tracing::warn!(partition = %key, %error, "the log was not closed cleanly");
+            match partition.stop() {
+                Ok(mark) => marks.extend(mark),
+                Err(error) => {
+                    tracing::warn!(partition = %key, %error, "the log was not closed cleanly");
+                }
             }
         }
-        if let Some(control) = self.control.take() {
-            control.close();
-        }
+        marks.extend(self.control.take().and_then(Control::close));
+        self.storage.journal.submit_lazy(marks);
         let _ = reply.send(());
     }
 }

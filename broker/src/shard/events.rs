@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use synod_log::carrier::{CarrierDone, CarrierPrepared};
 use synod_log::jobs::{BackgroundDone, SyncDone};
 use synod_log::journal::{JournalError, JournalRecord};
 use synod_log::key::PartitionKey;
@@ -19,6 +20,12 @@ use crate::control::OpenedMetadata;
 pub(crate) enum Event {
     /// A sync of a partition's log returned.
     Synced(PartitionKey, JobReport<SyncDone>),
+    /// A round of the shard's carrier returned.
+    Carried(JobReport<CarrierDone>),
+    /// Nothing was carried of a partition that would have to be void.
+    Voided(PartitionKey),
+    /// Room in the carrier is prepared, or could not be.
+    CarrierPrepared(Result<CarrierPrepared, JobPanicked>),
     /// A journal submission is durable, or can never be.
     Journaled(Vec<JournalRecord>, Result<(), JournalError>),
     /// Upkeep of a partition's log is done.

@@ -5,6 +5,7 @@
 //! partition lives on another shard.
 
 mod appeals;
+mod carrying;
 mod coordinators;
 mod event_loop;
 mod events;

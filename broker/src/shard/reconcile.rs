@@ -115,6 +115,13 @@ impl Reconciler {
         self.refused.iter().chain(&self.waiting).copied()
     }
 
+    /// The mark of a partition that was served before and is closed.
+    pub(super) fn past_mark(&self, key: PartitionKey) -> Option<u64> {
+        // Whoever opens it raises the mark.
+        let past = self.pasts.get(&key).filter(|_| !self.opening.contains(&key));
+        past.map(|past| past.journaled.mark)
+    }
+
     /// Whether an attempt to open the partition makes sense now.
     fn may_open(&self, key: PartitionKey) -> bool {
         !self.refused.contains(&key) && !self.waiting.contains(&key)
@@ -262,6 +269,7 @@ impl Shard {
         };
         let mut partition = Partition::new(key, log, replica, view.clone(), marks);
         partition.configure(&config, self.broker.config());
+        partition.set_may_be_carried(self.carrier.holds(key));
         self.partitions.insert(key, partition);
         self.broker.directory().update([view], []);
         if let Some(partition) = topic.partition(key.partition) {
@@ -296,6 +304,7 @@ impl Shard {
             if let Some(partition) = self.partitions.remove(&key) {
                 drop(partition.close());
             }
+            self.effects.voids.push(key);
             self.reconciler.unready.remove(&key);
             self.reconciler.pasts.remove(&key);
             self.reconciler.waiting.remove(&key);

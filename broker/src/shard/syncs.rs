@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use synod_log::carrier::CarrierRound;
 use synod_log::jobs::SyncJob;
 use synod_log::key::PartitionKey;
 use synod_log::sync::JobReport;
@@ -24,7 +25,16 @@ pub(super) struct Syncs {
     /// When one was asked for last.
     asked: Option<Instant>,
     /// The only one of the turn, which may be done here.
-    lone: Option<(PartitionKey, SyncJob)>,
+    lone: Option<Sync>,
+}
+
+/// A sync to be done.
+#[derive(Debug)]
+enum Sync {
+    /// Of one partition's log.
+    Log(PartitionKey, SyncJob),
+    /// Of what is carried together.
+    Round(CarrierRound),
 }
 
 impl Syncs {
@@ -49,18 +59,23 @@ impl Syncs {
 impl Shard {
     /// Starts the syncs that the turn asked for, or keeps its only one for [`Shard::sync_here`].
     pub(super) fn start_syncs(&mut self) {
-        if self.effects.syncs.is_empty() {
+        let mut jobs = std::mem::take(&mut self.effects.syncs);
+        self.carry(&mut jobs);
+        let round = self.carrier.poll_round();
+        jobs.append(&mut self.carrier.take_refused());
+        let logs = jobs.drain(..).map(|(key, job)| Sync::Log(key, job));
+        let mut syncs: Vec<Sync> = round.map(Sync::Round).into_iter().chain(logs).collect();
+        self.effects.syncs = jobs;
+        if syncs.is_empty() {
             return;
         }
-        let mut jobs = std::mem::take(&mut self.effects.syncs);
         let rare = self.syncs.are_rare(Instant::now());
-        if rare && jobs.len() == 1 && self.syncs.are_quick() {
-            self.syncs.lone = jobs.pop();
+        if rare && syncs.len() == 1 && self.syncs.are_quick() {
+            self.syncs.lone = syncs.pop();
         }
-        for (key, job) in jobs.drain(..) {
-            self.submit_sync(key, job);
+        for sync in syncs {
+            self.submit_sync(sync);
         }
-        self.effects.syncs = jobs;
     }
 
     /// Does the turn's only sync on this thread, if it is still alone when everything that was to
@@ -69,25 +84,46 @@ impl Shard {
     /// # Errors
     /// The sync failed: nothing is known of what is durable any more.
     pub(super) async fn sync_here(&mut self) -> Result<bool, PartitionError> {
-        let Some((key, job)) = self.syncs.lone.take() else { return Ok(false) };
+        let Some(sync) = self.syncs.lone.take() else { return Ok(false) };
         // Connections and links have their turn meanwhile.
         tokio::task::yield_now().await;
         if !(self.inbox.is_empty() && self.events.is_empty()) {
-            self.submit_sync(key, job);
+            self.submit_sync(sync);
             return Ok(false);
         }
-        let began = Instant::now();
-        let result = Ok(job.run());
-        let report = JobReport { result, waited: Duration::ZERO, took: began.elapsed() };
-        self.handle_event(Event::Synced(key, report))?;
+        let event = match sync {
+            Sync::Log(key, job) => Event::Synced(key, done_here(|| job.run())),
+            Sync::Round(round) => Event::Carried(done_here(|| round.run())),
+        };
+        self.handle_event(event)?;
         Ok(true)
     }
 
-    fn submit_sync(&self, key: PartitionKey, job: SyncJob) {
+    fn submit_sync(&self, sync: Sync) {
         let events = self.events.clone();
-        let done = move |report| events.push(Event::Synced(key, report));
-        self.storage.pool.submit(move || job.run(), done);
+        match sync {
+            Sync::Log(key, job) => {
+                let done = move |report| events.push(Event::Synced(key, report));
+                self.storage.pool.submit(move || job.run(), done);
+            }
+            Sync::Round(round) => {
+                let done = move |report| events.push(Event::Carried(report));
+                self.storage.pool.submit(move || round.run(), done);
+            }
+        }
     }
+
+    /// Takes in how long a sync took.
+    pub(super) fn note_sync(&mut self, took: Duration) {
+        self.syncs.note(took);
+        self.broker.metrics().syncs.record(took);
+    }
+}
+
+fn done_here<T>(work: impl FnOnce() -> T) -> JobReport<T> {
+    let began = Instant::now();
+    let result = Ok(work());
+    JobReport { result, waited: Duration::ZERO, took: began.elapsed() }
 }
 
 #[cfg(test)]

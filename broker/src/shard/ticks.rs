@@ -79,6 +79,7 @@ impl Shard {
             let interval = self.broker.config().storage.retention_check_interval;
             self.clock.retention_due = now + interval;
         }
+        self.carrier.tick();
         let (partitions, control) = (&self.partitions, &self.control);
         let again = self.unwritten.take(|key| match partitions.get(&key) {
             Some(partition) => Some(partition.mark()),

@@ -66,6 +66,12 @@ impl Bug {
         )
     }
 
+    /// Whether it shows only where small appends are carried.
+    pub(crate) fn is_of_carrier(self) -> bool {
+        use synod_log::planted::PlantedBug as InLog;
+        matches!(self, Bug::Log(InLog::VoidNotWritten | InLog::CarrierReusedEarly))
+    }
+
     /// What the core is told.
     pub(crate) fn in_core(self) -> Option<synod_paxos::PlantedBug> {
         match self {

@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// The brokers' own controller appoints leaders, not a script.
     #[arg(long)]
     governed: bool,
+    /// Brokers carry small appends of many partitions in one file.
+    #[arg(long)]
+    carries: bool,
     /// Part the network in every way of the directed schedules, for each seed; and an hour without
     /// any fault.
     #[arg(long)]
@@ -93,8 +96,8 @@ pub(crate) fn run_of(arguments: &Arguments) -> Option<Run> {
         list.split(',').filter_map(|number| number.trim().parse().ok()).collect::<Vec<usize>>()
     });
     let scale = if arguments.small { Scale::Small } else { Scale::Large };
-    let Arguments { bug, governed, trace: printed, .. } = *arguments;
-    Some(Run { seed: arguments.seed?, scale, bug, kept, governed, printed })
+    let Arguments { bug, governed, carries, trace: printed, .. } = *arguments;
+    Some(Run { seed: arguments.seed?, scale, bug, kept, governed, carries, printed })
 }
 
 fn run_one(run: &Run) -> bool {
@@ -163,7 +166,8 @@ fn sweep(scale: Scale, arguments: &Arguments) -> bool {
                     if seed >= end || failures().len() >= arguments.failures {
                         return;
                     }
-                    let run = Run { governed: arguments.governed, ..Run::new(seed, scale) };
+                    let (governed, carries) = (arguments.governed, arguments.carries);
+                    let run = Run { governed, carries, ..Run::new(seed, scale) };
                     let outcome = run.execute();
                     events.fetch_add(outcome.event_count, Ordering::Relaxed);
                     acked.fetch_add(outcome.acked_count as u64, Ordering::Relaxed);
@@ -233,7 +237,8 @@ fn prove(bug: Bug, scale: Scale, arguments: &Arguments) -> bool {
 /// The first seed that finds a planted bug: one that breaks an invariant only because of it.
 pub(crate) fn find(bug: Bug, scale: Scale, seeds: std::ops::Range<u64>) -> Option<(u64, Outcome)> {
     seeds.into_iter().find_map(|seed| {
-        let clean = Run { governed: bug.is_of_controller(), ..Run::new(seed, scale) };
+        let (governed, carries) = (bug.is_of_controller(), bug.is_of_carrier());
+        let clean = Run { governed, carries, ..Run::new(seed, scale) };
         let outcome = Run { bug: Some(bug), ..clean.clone() }.execute();
         let found = outcome.violation.is_some() && clean.execute().violation.is_none();
         found.then_some((seed, outcome))

@@ -38,6 +38,8 @@ impl Process {
             let opened = self.open_metadata(control.node(), Some(&ended), Copies::Several, setting);
             if let Ok(opened) = opened {
                 control.group.reopen(opened);
+                let may_be_carried = self.carrying.carrier.holds(METADATA_KEY);
+                control.group.partition().set_may_be_carried(may_be_carried);
             }
         }
         let concluded = control.group.step(wall_ms, &mut self.effects).and_then(|()| {
@@ -161,6 +163,7 @@ impl Process {
         if let Some(partition) = self.partitions.remove(&key) {
             drop(partition.close());
         }
+        self.carrying.carrier.void(key);
         self.ended.remove(&key);
         self.waiting.remove(&key);
         self.refused.remove(&key);

@@ -1,6 +1,7 @@
 //! A broker's journal in simulated time: the real store and the real queue, whose writes take as
 //! long as the simulated device says.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,16 @@ impl Journal {
     /// Writes one thing durably at once, as a start does.
     pub(crate) fn write_now(&mut self, record: JournalRecord) -> Result<(), JournalError> {
         self.store.write(&[record])
+    }
+
+    /// What the journal holds.
+    pub(crate) fn partitions(&self) -> BTreeMap<PartitionKey, PartitionDurable> {
+        self.store.partitions().clone()
+    }
+
+    /// Writes some things durably at once, as a start does.
+    pub(crate) fn write_all_now(&mut self, records: &[JournalRecord]) -> Result<(), JournalError> {
+        self.store.write(records)
     }
 
     /// Begins a write if there is something to write and none is under way; true if it began.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
+use synod_log::carrier;
 use synod_log::data_dir::{ClusterClaim, DataDir};
 use synod_log::identity::DirectoryId;
 use synod_log::key::PartitionKey;
@@ -12,6 +13,7 @@ use synod_log::{ClusterId, Identity, Log, MemoryStorage, Storage};
 use synod_paxos::{Durable, NodeId, Replica, ReplicaSet};
 
 use super::agenda::Micros;
+use super::carrying::Carrying;
 use super::control::Control;
 use super::entry::Entry;
 use super::follow::Begun;
@@ -115,7 +117,7 @@ impl Machine {
         let device: Arc<dyn Storage> = self.storage.clone();
         let claim = ClusterClaim::AnyOrNew(CLUSTER);
         let data_dir = DataDir::open(device.clone(), Path::new(DATA), claim, node(self.broker).0)?;
-        let mut process = self.begin(life, data_dir, device)?;
+        let mut process = self.begin(life, data_dir, device, setting)?;
         let copies = if setting.replica_count == 1 { Copies::One } else { Copies::Several };
         for key in keys {
             process.open(key, node(self.broker), None, copies, setting)?;
@@ -130,14 +132,21 @@ impl Machine {
         life: u64,
         mut data_dir: DataDir,
         device: Arc<dyn Storage>,
+        setting: &Setting,
     ) -> Result<Process, StartError> {
         if data_dir.suspect().is_some() {
             data_dir.evict()?;
             data_dir.clear_suspect()?;
         }
         self.identity = Some(data_dir.identity());
-        let journal = Journal::open(device, &data_dir.journal_path(), data_dir.identity())?;
-        Ok(Process::new(life, data_dir, journal, BTreeMap::new()))
+        let path = data_dir.journal_path();
+        let mut journal = Journal::open(device.clone(), &path, data_dir.identity())?;
+        let mut known = journal.partitions();
+        let config = |key| setting.log_config(key);
+        let write = |records: Vec<_>| journal.write_all_now(&records);
+        carrier::replay(&data_dir, &mut known, config, write)?;
+        let carrying = Carrying::new(device, &data_dir.carrier_path(), life, &self.storage);
+        Ok(Process::new(life, data_dir, journal, carrying))
     }
 
     /// The first part of a start with the real controller: takes the disk. `fresh` is what a new
@@ -170,7 +179,7 @@ impl Machine {
         }
         let device: Arc<dyn Storage> = self.storage.clone();
         let data_dir = claimed.open(ClusterClaim::AnyOrNew(CLUSTER))?;
-        let mut process = self.begin(life, data_dir, device)?;
+        let mut process = self.begin(life, data_dir, device, setting)?;
         let mut leftovers = process.data_dir.partitions()?;
         leftovers.retain(|key| *key != METADATA_KEY);
         let me = node(self.broker);
@@ -302,7 +311,8 @@ impl Process {
         let view = Arc::new(PartitionView::new(key, 0, log.view(), config, Arc::default()));
         let replica = Replica::new(setting.replica_config(node), durable);
         let marks = if copies == Copies::One { Marks::BeforeAnswers } else { Marks::Lazy };
-        let partition = Partition::new(key, log, replica, view, marks);
+        let mut partition = Partition::new(key, log, replica, view, marks);
+        partition.set_may_be_carried(self.carrying.carrier.holds(key));
         self.partitions.insert(key, partition);
         Ok(())
     }

@@ -25,6 +25,7 @@
 mod admin;
 mod agenda;
 mod bug;
+mod carrying;
 mod cli;
 mod clients;
 mod control;

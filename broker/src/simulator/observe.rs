@@ -42,6 +42,10 @@ impl World {
         let Begun { key, durable } = begun;
         let id = node(broker);
         self.trace.say(self.now, format_args!("{id} begins {key} with {durable:?}"));
+        // A device without power answers no read, and makes nothing durable that follows from that.
+        if !self.machines[broker].storage.is_powered() {
+            return Ok(());
+        }
         let damaged = self.invariants.corruption.is_damaged(id, *key);
         self.invariants.vows.recovered(id, *key, durable, damaged)?;
         self.invariants.deletion.own(broker, *key);

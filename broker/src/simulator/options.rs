@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) fault_interval: Micros,
     /// Leaders are appointed by a script and not by the brokers' own controller.
     pub(crate) scripted: bool,
+    /// Brokers carry small appends.
+    pub(crate) carries: bool,
     /// The script appoints at random, too.
     pub(crate) errs: bool,
     /// Topics are created and deleted beside the one that is there all the time.
@@ -94,6 +96,7 @@ impl Options {
             faults: Vec::new(),
             fault_interval: SECOND,
             scripted: false,
+            carries: false,
             errs: false,
             forgets_producers: false,
             passing_topics: false,
@@ -128,6 +131,7 @@ impl Options {
             faults,
             fault_interval: random.pick(&[150, 300, 600, 1200]) * MS,
             scripted: true,
+            carries: false,
             errs: random.chance(30),
             trims: random.chance(30),
             forgets_producers: random.chance(25),

@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use synod_log::carrier::{Carried, CarrierPreparation, CarrierRound};
 use synod_log::data_dir::DataDir;
 use synod_log::jobs::{BackgroundJob, SyncJob};
-use synod_log::journal::JournalError;
+use synod_log::journal::{JournalError, JournalRecord};
 use synod_log::key::PartitionKey;
 use synod_paxos::{Ballot, NodeId, ReplicaSet};
 use tokio::sync::oneshot;
 
 use super::agenda::Micros;
+use super::carrying::Carrying;
 use super::control::Control;
 use super::follow::Begun;
 use super::journal::Journal;
@@ -59,6 +61,10 @@ pub(crate) enum Packet {
 enum Job {
     Sync(PartitionKey, SyncJob),
     Background(PartitionKey, BackgroundJob),
+    Round(CarrierRound),
+    Preparation(CarrierPreparation),
+    /// Nothing has to be void.
+    Voided(PartitionKey),
 }
 
 /// What a turn asks of the world.
@@ -106,6 +112,7 @@ pub(crate) struct Process {
     pub(crate) unopened: Vec<(PartitionKey, OpenError)>,
     /// It is time to try them again.
     pub(crate) retries: bool,
+    pub(crate) carrying: Carrying,
     unwritten: Unwritten,
     jobs: BTreeMap<u64, Job>,
     next_job: u64,
@@ -119,14 +126,15 @@ impl Process {
         life: u64,
         data_dir: DataDir,
         journal: Journal,
-        partitions: BTreeMap<PartitionKey, Partition>,
+        carrying: Carrying,
     ) -> Process {
         Process {
             life,
             data_dir,
             journal,
-            touched: partitions.keys().copied().collect(),
-            partitions,
+            touched: BTreeSet::new(),
+            partitions: BTreeMap::new(),
+            carrying,
             control: None,
             effects: Effects::default(),
             ended: BTreeMap::new(),
@@ -262,6 +270,7 @@ impl Process {
 
     fn upkeep(&mut self, wall_ms: i64) -> Result<(), PartitionError> {
         self.retries = true;
+        self.carrying.carrier.tick();
         let (partitions, control) = (&self.partitions, &self.control);
         let again = self.unwritten.take(|key| match control {
             Some(control) if key == METADATA_KEY => Some(control.group.mark()),
@@ -310,13 +319,61 @@ impl Process {
                 let Some((partition, effects)) = self.partition(key) else { return Ok(()) };
                 partition.handle_synced(done, effects)
             }
+            Some(Job::Round(round)) => {
+                for carried in self.carrying.carrier.handle_done(round.run())? {
+                    match carried {
+                        Carried::Synced(key, done) => {
+                            if let Some((partition, effects)) = self.partition(key) {
+                                partition.handle_synced(done, effects)?;
+                            }
+                        }
+                        Carried::Voided(key) => self.handle_voided(key)?,
+                    }
+                }
+                Ok(())
+            }
+            Some(Job::Preparation(job)) => Ok(self.carrying.carrier.handle_prepared(job.run())?),
+            Some(Job::Voided(key)) => self.handle_voided(key),
             Some(Job::Background(key, job)) => {
                 let done = job.run();
+                if done.is_settle() {
+                    self.carrying.carrier.handle_settled(key);
+                }
                 let Some((partition, effects)) = self.partition(key) else { return Ok(()) };
                 partition.handle_background(done, effects)
             }
             None => Ok(()),
         }
+    }
+
+    fn handle_voided(&mut self, key: PartitionKey) -> Result<(), PartitionError> {
+        let Some((partition, effects)) = self.partition(key) else { return Ok(()) };
+        partition.handle_voided(effects)
+    }
+
+    /// Has the logs settled that hold a file of the carrier, and then their marks journaled.
+    fn settle_carried(&mut self) {
+        while let Some((key, end)) = self.carrying.carrier.poll_settle() {
+            let partition = self.partition(key);
+            if partition.is_none_or(|(partition, effects)| partition.settle_log(end, effects)) {
+                self.carrying.carrier.handle_settled(key);
+            }
+        }
+        for key in self.carrying.carrier.poll_marks() {
+            let open = self.partition(key).map(|(partition, _)| partition.mark());
+            let closed = || self.ended.get(&key).map(|ended| ended.journaled.mark);
+            if let Some(durable_end) = open.or_else(closed) {
+                self.effects.journal.push(JournalRecord::Mark { key, durable_end });
+            }
+        }
+    }
+
+    /// Gives the job a number.
+    fn begin_job(&mut self, job: Job) -> u64 {
+        let number = self.next_job;
+        self.jobs.insert(number, job);
+        self.next_job += 1;
+        number
     }
 
     fn finish_journal(&mut self) -> Result<(), PartitionError> {
@@ -325,6 +382,9 @@ impl Process {
                 Ok(()) => {
                     for record in &records {
                         let Some(key) = record.key() else { continue };
+                        if let JournalRecord::Mark { durable_end, .. } = record {
+                            self.carrying.carrier.note_mark(key, *durable_end);
+                        }
                         if let Some((partition, effects)) = self.partition(key) {
                             partition.handle_journaled(record, effects)?;
                         }
@@ -358,6 +418,7 @@ impl Process {
     /// Begins what the turn asked for.
     pub(crate) fn flush(&mut self, now: Micros) -> Flushed {
         let mut flushed = Flushed::default();
+        self.settle_carried();
         let effects = &mut self.effects;
         if !self.unwritten.is_empty() {
             self.unwritten.add(effects.journal.drain(..));
@@ -368,16 +429,27 @@ impl Process {
         self.journal.submit_lazy(effects.lazy_marks.drain(..), now);
         flushed.journal_began = self.journal.begin(now);
         flushed.lazy_due = self.journal.poll_lazy_due();
-        for (key, job) in effects.syncs.drain(..) {
-            flushed.syncs.push(self.next_job);
-            self.jobs.insert(self.next_job, Job::Sync(key, job));
-            self.next_job += 1;
+        let mut syncs = self.carrying.carry(std::mem::take(&mut effects.syncs));
+        let voids = std::mem::take(&mut effects.voids);
+        for key in voids {
+            if !self.carrying.carrier.void(key) {
+                flushed.syncs.push(self.begin_job(Job::Voided(key)));
+            }
         }
-        for (key, job) in effects.background.drain(..) {
-            flushed.background.push(self.next_job);
-            self.jobs.insert(self.next_job, Job::Background(key, job));
-            self.next_job += 1;
+        if let Some(round) = self.carrying.carrier.poll_round() {
+            flushed.syncs.push(self.begin_job(Job::Round(round)));
         }
+        syncs.append(&mut self.carrying.carrier.take_refused());
+        for (key, job) in syncs {
+            flushed.syncs.push(self.begin_job(Job::Sync(key, job)));
+        }
+        for (key, job) in std::mem::take(&mut self.effects.background) {
+            flushed.background.push(self.begin_job(Job::Background(key, job)));
+        }
+        if let Some(preparation) = self.carrying.carrier.poll_preparation() {
+            flushed.background.push(self.begin_job(Job::Preparation(preparation)));
+        }
+        let effects = &mut self.effects;
         for outgoing in effects.messages.drain(..) {
             let to = outgoing.to.0 as usize - 1;
             flushed.packets.entry(to).or_default().push(outgoing.message);
@@ -424,6 +496,9 @@ impl Process {
             match job {
                 Job::Sync(_, job) => drop(job.run()),
                 Job::Background(_, job) => drop(job.run()),
+                Job::Round(job) => drop(job.run()),
+                Job::Preparation(job) => drop(job.run()),
+                Job::Voided(_) => {}
             }
         }
         if first % 2 == 1 && self.journal.is_busy() {

@@ -28,6 +28,8 @@ pub(crate) struct Run {
     pub(crate) kept: Option<Vec<usize>>,
     /// The brokers' own controller appoints leaders, not a script.
     pub(crate) governed: bool,
+    /// Small appends are carried.
+    pub(crate) carries: bool,
     pub(crate) printed: bool,
 }
 
@@ -44,7 +46,7 @@ pub(crate) struct Outcome {
 
 impl Run {
     pub(crate) fn new(seed: u64, scale: Scale) -> Run {
-        Run { seed, scale, bug: None, kept: None, governed: false, printed: false }
+        Run { seed, scale, bug: None, kept: None, governed: false, carries: false, printed: false }
     }
 
     /// Everything that goes wrong in this run.
@@ -101,6 +103,9 @@ impl fmt::Display for Run {
         write!(f, " --seed {}", self.seed)?;
         if self.scale == Scale::Small {
             f.write_str(" --small")?;
+        }
+        if self.carries {
+            f.write_str(" --carries")?;
         }
         if self.governed {
             f.write_str(" --governed")?;

@@ -33,7 +33,9 @@ impl Setting {
         // The longer one is nothing next to how far wall clocks jump.
         let producer_id_expiration =
             Duration::from_secs(if options.forgets_producers { 5 } else { 120 });
-        let config = Arc::new(Config { producer_id_expiration, ..Config::default() });
+        let mut config = Config { producer_id_expiration, ..Config::default() };
+        config.storage.carrier_size.0 = u64::from(options.carries);
+        let config = Arc::new(config);
         let topic_config = Arc::new(topic_config(&config, options));
         Setting {
             metadata_config: Arc::new(metadata_config(&config)),

@@ -39,6 +39,16 @@ fn the_first_seeds_keep_every_invariant_and_come_back_to_life() {
     }
 }
 
+#[test]
+fn what_is_carried_keeps_every_invariant() {
+    for seed in 0..60 {
+        let run = Run { carries: true, ..Run::new(seed, Scale::Small) };
+        if let Some(violation) = run.execute().violation {
+            panic!("seed {seed}: {violation}\nagain: {run}");
+        }
+    }
+}
+
 /// The simulator can fail: bugs that are planted on purpose break its invariants, which hold in the
 /// same runs without them. The sweep's `--bugs` looks for all of them.
 #[test]
@@ -54,6 +64,8 @@ fn planted_bugs_are_found() {
         "unknown-incarnation-votes",
         "orphan-directory-deleted",
         "round-appointed-twice",
+        "carrier-reused-early",
+        "void-not-written",
     ] {
         let bug = Bug::by_name(name).expect("a planted bug");
         assert!(find(bug, Scale::Small, 0..60).is_some(), "{name} is not found");

@@ -128,6 +128,7 @@ impl World {
     pub(crate) fn new(run: &Run) -> World {
         let mut options = Options::draw(run.seed, run.scale);
         options.scripted = !run.governed;
+        options.carries = run.carries;
         World::of(run.seed, options, run.faults(), run.bug, run.printed)
     }
 

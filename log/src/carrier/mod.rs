@@ -11,13 +11,13 @@
 //! then a start [replays] what the segments may lack. The durability mark of a log follows its
 //! settled end, since what is missing below the mark is corruption of segments.
 //!
-//! Truncation and carriers do not know each other: what was carried of a log before it was cut would
-//! come back with the next start. So before a log is cut, a *void* makes all of that count for
-//! nothing, durably.
+//! Truncation and carriers do not know each other: what was carried of a log before it was cut
+//! would come back with the next start. So before a log is cut, a *void* makes all of that count
+//! for nothing, durably.
 //!
-//! Like the journal's store, this is without a thread and without a clock: [`Carrier`] decides, what
-//! it hands out blocks. The form of the files is in `frame.rs`, the rules of reading them back in
-//! `recover.rs`. Its promise: what a round made durable is there after any crash, or the log is
+//! Like the journal's store, this is without a thread and without a clock: [`Carrier`] decides,
+//! what it hands out blocks. The form of the files is in `frame.rs`, the rules of reading them back
+//! in `recover.rs`. Its promise: what a round made durable is there after any crash, or the log is
 //! reported as faulty, or the start refused; and what was made void does not come back.
 //!
 //! [replays]: replay

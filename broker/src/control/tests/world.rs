@@ -191,7 +191,7 @@ impl World {
 
     /// kill -9 and a power cut at once: what is not synced is gone.
     pub(super) fn kill(&mut self, node: u32) {
-        drop(self.nodes.remove(&node).unwrap().group.close());
+        drop(self.nodes.remove(&node).unwrap());
         self.disks[&node].storage.crash();
         self.in_flight.retain(|(_, to, _)| *to != node);
     }
@@ -251,7 +251,11 @@ impl World {
             node.group.step(0, &mut node.effects).unwrap();
             let effects = std::mem::take(&mut node.effects);
             assert!(effects.messages.is_empty() && effects.resignations.is_empty());
-            let idle = effects.syncs.is_empty() && effects.journal.is_empty();
+            let idle =
+                effects.syncs.is_empty() && effects.journal.is_empty() && effects.voids.is_empty();
+            for _ in effects.voids {
+                node.group.partition().handle_voided(&mut node.effects).unwrap();
+            }
             for (_, job) in effects.background {
                 node.group.partition().handle_background(job.run(), &mut node.effects).unwrap();
             }

@@ -95,7 +95,15 @@ impl Node {
         }
     }
 
+    /// Nothing is carried here, so nothing has to become void.
+    fn answer_voids(&mut self) {
+        for _ in std::mem::take(&mut self.effects.voids) {
+            self.with(|partition, effects| partition.handle_voided(effects).expect("cut"));
+        }
+    }
+
     pub(super) fn write_journal(&mut self) {
+        self.answer_voids();
         let Some(journal) = &mut self.journal else { return };
         let lazy = std::mem::take(&mut self.effects.lazy_marks);
         let lazy =
@@ -246,6 +254,7 @@ impl Cluster {
             let idle = |node: &Node| {
                 node.effects.syncs.is_empty()
                     && node.effects.journal.is_empty()
+                    && node.effects.voids.is_empty()
                     && node.effects.messages.is_empty()
             };
             if self.nodes.iter().all(idle) {

@@ -1,5 +1,7 @@
 //! A lone replica.
 
+use synod_log::carrier::{Carried, Carrier};
+
 use super::*;
 
 const NODE: NodeId = NodeId(1);
@@ -18,7 +20,8 @@ impl Harness {
         let storage = Arc::new(MemoryStorage::new(1));
         storage.create_dir(Path::new("/p")).expect("twin");
         let device: Arc<dyn Storage> = storage.clone();
-        let log = Log::create(device, Path::new("/p"), LogConfig::default()).expect("twin");
+        let config = LogConfig { carry_max_size: 1_000, ..LogConfig::default() };
+        let log = Log::create(device, Path::new("/p"), config).expect("twin");
         Harness::with_log(storage, log, Durable::default(), 1)
     }
 
@@ -90,6 +93,42 @@ fn nothing_is_answered_or_shown_before_sync_and_mark_are_durable() {
     assert_eq!(harness.partition.view().high_watermark(), 3);
     let mark = JournalRecord::Mark { key: KEY, durable_end: 3 };
     assert_eq!(harness.journaled.last(), Some(&mark));
+}
+
+#[test]
+fn what_is_carried_is_answered_without_a_mark_and_marked_once_it_is_settled() {
+    let mut harness = Harness::ready();
+    // The first sync also makes names durable.
+    let mut first = harness.append(plain(&["a"]), Acks::All);
+    harness.settle();
+    assert_eq!(base_of(&mut first), Some(0));
+    let mut carrier = Carrier::new(harness.storage.clone(), Path::new("/carrier"), 0, 1, 1 << 20);
+    let mut second = harness.append(plain(&["b", "c"]), Acks::All);
+    let (key, job) = harness.effects.syncs.pop().expect("one");
+    assert!(job.is_carriable() && job.is_sole_copy());
+    carrier.add(key, job);
+    assert!(carrier.poll_round().is_none(), "there is no room as yet");
+    let (key, job) = carrier.take_refused().pop().expect("one");
+    let preparation = carrier.poll_preparation().expect("wanted");
+    carrier.handle_prepared(preparation.run()).expect("twin");
+    carrier.add(key, job);
+    let round = carrier.poll_round().expect("room");
+    for carried in carrier.handle_done(round.run()).expect("twin") {
+        let Carried::Synced(_, done) = carried else { panic!("{carried:?}") };
+        harness.partition.handle_synced(done, &mut harness.effects).expect("log");
+    }
+    assert_eq!(base_of(&mut second), Some(1), "it is carried");
+    assert_eq!(harness.effects.journal, [], "its segment is not synced");
+    assert_eq!(harness.partition.mark(), 1);
+
+    harness.effects.background.clear();
+    assert!(!harness.partition.settle_log(3, &mut harness.effects));
+    for (_, job) in std::mem::take(&mut harness.effects.background) {
+        harness.partition.handle_background(job.run(), &mut harness.effects).expect("log");
+    }
+    let mark = JournalRecord::Mark { key: KEY, durable_end: 3 };
+    assert_eq!(harness.effects.journal, [mark]);
+    assert!(harness.partition.settle_log(3, &mut harness.effects), "it is done");
 }
 
 #[test]
