@@ -100,8 +100,8 @@ impl Run {
         Ok(Commits { times })
     }
 
-    /// How long it takes until a batch is safe when `rate` of them are sent in a second, by the clock,
-    /// however many are under way. Time counts from when a batch was sent.
+    /// How long it takes until a batch is safe when `rate` of them are sent in a second, by the
+    /// clock, however many are under way. Time counts from when a batch was sent.
     ///
     /// # Errors
     /// When the other side fails.
