@@ -31,8 +31,11 @@ pub(super) const PREFIX_SIZE: usize = 14;
 /// Bytes of the length field itself.
 const LENGTH_SIZE: usize = 4;
 
-/// Room asked for at a time while the checksum does not vouch for what is announced.
+/// Room asked for at a time, however much is announced…
 const RESERVE_SIZE: usize = 1 << 20;
+
+/// … or so many times what has come: a buffer that grows is copied, so it should not grow often.
+const RESERVE_FACTOR: usize = 16;
 
 /// What a frame's header is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +149,8 @@ impl Decoder for FrameDecoder {
         }
         let size = LENGTH_SIZE + length;
         if buffer.len() < size {
-            // All of it: the checksum vouches for the length, and growing would copy.
-            buffer.reserve(size - buffer.len());
+            let room = RESERVE_SIZE.max(RESERVE_FACTOR * buffer.len());
+            buffer.reserve((size - buffer.len()).min(room));
             return Ok(None);
         }
         self.is_checked = false;
